@@ -1,0 +1,77 @@
+"""Afterword closes the loop between an LLM application and its users.
+
+Decorators log every call to a model as a generation and keep its data ID in context; middleware
+hands that ID to the browser with a signed token; helper routes turn what people do next into
+feedback on exactly that generation.
+"""
+
+from afterword.capture.annotations import annotate
+from afterword.capture.generation import Logged, generation
+from afterword.client import Client, configure, default_client
+from afterword.context import Trail, carry, current_data_id, last_data_id, trail
+from afterword.default import (
+    afeedback,
+    aflush,
+    aget,
+    feedback,
+    flush,
+    get,
+    log,
+    status,
+)
+from afterword.errors import (
+    AfterwordError,
+    ConfigError,
+    DeliveryError,
+    FeedbackRejected,
+    InvalidInput,
+    NoGenerationInContext,
+    StoreError,
+)
+from afterword.model import (
+    Feedback,
+    FeedbackType,
+    Generation,
+    GenerationError,
+    Label,
+    Page,
+    Status,
+    Usage,
+)
+
+__all__ = [
+    "AfterwordError",
+    "Client",
+    "ConfigError",
+    "DeliveryError",
+    "Feedback",
+    "FeedbackRejected",
+    "FeedbackType",
+    "Generation",
+    "GenerationError",
+    "InvalidInput",
+    "Label",
+    "Logged",
+    "NoGenerationInContext",
+    "Page",
+    "Status",
+    "StoreError",
+    "Trail",
+    "Usage",
+    "afeedback",
+    "aflush",
+    "aget",
+    "annotate",
+    "carry",
+    "configure",
+    "current_data_id",
+    "default_client",
+    "feedback",
+    "flush",
+    "generation",
+    "get",
+    "last_data_id",
+    "log",
+    "status",
+    "trail",
+]

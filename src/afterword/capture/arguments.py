@@ -1,0 +1,48 @@
+"""Which argument has which name, worked out once at decoration (layer 4)."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+
+class Names:
+    """The parameter names of a function. `positional` are those arguments by position fill."""
+
+    __slots__ = ("gathers", "positional")
+
+    def __init__(
+        self,
+        positional: tuple[str, ...] = (),
+        gathers: str | None = None,
+    ) -> None:
+        self.positional = positional
+        self.gathers = gathers
+
+    def bind(self, args: Any, kwargs: dict[str, Any], skip: int) -> dict[str, Any]:
+        """The arguments by name, in the order given. `skip` leaves out a bound first parameter."""
+        names = self.positional[skip:] if skip else self.positional
+        bound: dict[str, Any] = dict(zip(names, args, strict=False))
+        if len(args) > len(names):
+            bound[self.gathers or "args"] = list(args[len(names) :])
+        if kwargs:
+            bound.update(kwargs)
+        return bound
+
+
+def names_of(function: Callable[..., Any]) -> Names:
+    """The names of a callable; those of builtins without a signature are unknown."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return Names()
+    positional = tuple(
+        parameter.name
+        for parameter in parameters
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    )
+    gathers = [
+        parameter.name for parameter in parameters if parameter.kind is parameter.VAR_POSITIONAL
+    ]
+    return Names(positional, gathers[0] if gathers else None)

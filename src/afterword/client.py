@@ -1,0 +1,406 @@
+"""The client: one project's view of one store, and the default client of the process (layer 3)."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, overload
+
+from afterword.configuration import check_project, configuration
+from afterword.context import last_data_id
+from afterword.delivery.faults import Faults
+from afterword.delivery.recorder import Recorder
+from afterword.desk import Desk, await_, feedback_entries, wait
+from afterword.drafting import draft
+from afterword.errors import InvalidInput, NoGenerationInContext, StoreError
+from afterword.feedback.rows import FeedbackRow
+from afterword.feedback.types import declare
+from afterword.ids import new_id
+from afterword.listing import cursor, query
+from afterword.model import Feedback, FeedbackType, Generation, Page, Status
+from afterword.redaction import Redactor, Rule
+from afterword.stores import open_store
+from afterword.stores.rows import GenerationRow, to_generation
+
+_SECRET_SETTING = "feedback_secret"  # noqa: S105 - the name of the setting, not its value
+_READ_FLUSH_S = 2.0
+
+
+class Client:
+    """Logs generations to a store, gives feedback, and reads both back.
+
+    `url` names the store (``sqlite:///file.db``, ``memory:``), `project` what records belong to
+    that do not say otherwise. `secret` is the keyring for feedback tokens, ``kid:secret`` pairs,
+    newest first; without one, a store of our own keeps one it made. `redact` adds rules to the
+    built-in ones: regular expressions, or callables from text to text. Everything left out comes
+    from the environment (``AFTERWORD_URL`` and so on), then from the defaults.
+
+    All methods are safe from any thread. Those without the prefix ``a`` may block.
+
+    Raises:
+        ConfigError: an argument or an environment variable is not usable.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        project: str | None = None,
+        *,
+        api_key: str | None = None,
+        secret: str | None = None,
+        redact: Iterable[Rule] = (),
+    ) -> None:
+        config = configuration(url, project, api_key=api_key, secret=secret, redact=redact)
+        self.project = config.project
+        self.url = config.url
+        self.faults = Faults()
+        self.redactor = Redactor(config.redact, on_fault=self.faults.note)
+        self.store = open_store(config.url)
+        self.recorder = Recorder(self.store, self.faults)
+        self.desk = Desk(self.store, self.recorder, self.redactor, self.project)
+        self._keyring = config.keyring
+
+    def __repr__(self) -> str:
+        return f"<afterword.Client {self.store.url} project={self.project!r}>"
+
+    @overload
+    def feedback(
+        self,
+        data_id: str | None = None,
+        type: str | None = None,
+        value: Any = None,
+        *,
+        user: str | None = None,
+        source: str | None = None,
+        comment: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        created_at: datetime | str | float | None = None,
+        unset: bool = False,
+    ) -> Feedback: ...
+
+    @overload
+    def feedback(self, data_id: Iterable[Mapping[str, Any]]) -> list[Feedback]: ...
+
+    def feedback(self, data_id: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Record feedback and return it once it is durable.
+
+        Call it with the fields of one statement, or with a list of mappings of the same fields,
+        of which all or none are kept. `data_id` defaults to `last_data_id()`; it may be an alias.
+        `value` None or `unset` retracts. `created_at` (UTC when naive) defaults to now. `source`
+        is end_user when a user is named, else code.
+
+        Raises:
+            FeedbackRejected: unknown type or label, or a value of the wrong class; the message
+                names the known ones and nothing is kept.
+            NoGenerationInContext: no data ID was given and the trail has none.
+            DeliveryError: the store did not take it.
+        """
+        entries, listed = feedback_entries(data_id, args, kwargs)
+        if not entries:
+            return []
+        groups = self._feedback_rows(entries, listed)
+        kept = wait(groups, self.desk.submit(groups))
+        return kept if listed else kept[0]
+
+    @overload
+    async def afeedback(
+        self,
+        data_id: str | None = None,
+        type: str | None = None,
+        value: Any = None,
+        *,
+        user: str | None = None,
+        source: str | None = None,
+        comment: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        created_at: datetime | str | float | None = None,
+        unset: bool = False,
+    ) -> Feedback: ...
+
+    @overload
+    async def afeedback(self, data_id: Iterable[Mapping[str, Any]]) -> list[Feedback]: ...
+
+    async def afeedback(self, data_id: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """The awaitable twin of `feedback`; the event loop is not blocked."""
+        entries, listed = feedback_entries(data_id, args, kwargs)
+        if not entries:
+            return []
+        if self.store.is_local:
+            groups = self._feedback_rows(entries, listed)
+        else:
+            groups = await asyncio.to_thread(self._feedback_rows, entries, listed)
+        kept = await await_(groups, self.desk.submit(groups))
+        return kept if listed else kept[0]
+
+    def _feedback_rows(self, entries: list[Any], listed: bool) -> list[list[FeedbackRow]]:
+        return self.desk.rows(entries, default_data_id=_last_data_id, listed=listed)
+
+    def log(
+        self,
+        project: str | None = None,
+        inputs: Any = None,
+        output: Any = None,
+        *,
+        messages: Any = None,
+        name: str | None = None,
+        version: str | None = None,
+        model: str | None = None,
+        provider: str | None = None,
+        usage: Mapping[str, Any] | None = None,
+        cost_usd: float | None = None,
+        error: BaseException | str | Mapping[str, str] | None = None,
+        duration_s: float | None = None,
+        created_at: datetime | str | float | None = None,
+        data_id: str | None = None,
+        parent_id: str | None = None,
+        user: str | None = None,
+        session: str | None = None,
+        tags: Iterable[str] = (),
+        metadata: Mapping[str, Any] | None = None,
+        feedback: Any = None,
+    ) -> str:
+        """Log a generation by hand and return its data ID. Returns at once; `flush` waits.
+
+        `feedback` is one mapping of feedback fields or a list of them, for this generation; with
+        it, the call returns once both are durable. A trail that is open gives user and session.
+
+        Raises:
+            InvalidInput: a field is not usable; the message names it and nothing is logged.
+            FeedbackRejected: the feedback does not fit; nothing is logged.
+        """
+        project = self.project if project is None else check_project(project)
+        fields = dict(locals())
+        fields.pop("self")
+        fields.pop("feedback")
+        record, data_id = draft(fields, self.redactor)
+        groups = None
+        if feedback is not None:
+            given = [feedback] if isinstance(feedback, Mapping) else list(feedback)
+            entries = [{"data_id": data_id, **entry} for entry in given]
+            self.desk.note_place(data_id, project)
+            groups = self.desk.rows(entries, default_data_id=new_id, listed=True)
+        if project != self.project:
+            self.desk.note_place(data_id, project)
+        self.recorder.put(record)
+        if groups:
+            self.recorder.flush(_READ_FLUSH_S)
+            wait(groups, self.desk.submit(groups))
+        return data_id
+
+    def get(self, data_id: str) -> Generation | None:
+        """The generation with this data ID or alias, with its feedback; None when unknown.
+
+        What this process captured before the call is seen.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        self.recorder.flush(_READ_FLUSH_S)
+        try:
+            known = self.desk.data_id(str(data_id))
+        except InvalidInput:
+            return None
+        row = self.store.generation(known)
+        if row is None:
+            return None
+        return to_generation(row, self.store.history([row.id], row.project))
+
+    async def aget(self, data_id: str) -> Generation | None:
+        """The awaitable twin of `get`."""
+        return await asyncio.to_thread(self.get, data_id)
+
+    def generations(
+        self,
+        project: str | None = None,
+        *,
+        name: str | None = None,
+        version: str | None = None,
+        model: str | None = None,
+        status: str | None = None,
+        user: str | None = None,
+        session: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        feedback: Mapping[str, Any] | None = None,
+        sentiment: str | None = None,
+        text: str | None = None,
+        limit: int = 50,
+        after: str | None = None,
+    ) -> Page[Generation]:
+        """A page of generations, newest first; each filter left out means any.
+
+        `feedback` maps feedback types to the current value wanted, None for any value. `text`
+        is looked for in inputs, messages, output and error. `limit` is 1 to 500; `after` takes the
+        `next` of the page before.
+
+        Raises:
+            InvalidInput: a filter is not usable; the message names it.
+            StoreError: the store cannot be read.
+        """
+        fields = dict(locals())
+        fields.pop("self")
+        wanted = query(fields, self.desk.types(project or self.project))
+        self.recorder.flush(_READ_FLUSH_S)
+        rows = self.store.generations(wanted)
+        return Page(self._with_feedback(rows), cursor(rows, wanted.limit))
+
+    async def agenerations(self, project: str | None = None, **filters: Any) -> Page[Generation]:
+        """The awaitable twin of `generations`."""
+        return await asyncio.to_thread(self.generations, project, **filters)
+
+    def _with_feedback(self, rows: list[GenerationRow]) -> list[Generation]:
+        history: dict[tuple[str, str], list[FeedbackRow]] = {}
+        for found in self.store.history([row.id for row in rows]) if rows else ():
+            history.setdefault((found.data_id, found.project), []).append(found)
+        return [to_generation(row, history.get((row.id, row.project), [])) for row in rows]
+
+    def alias(self, external_id: str, data_id: str) -> None:
+        """Let `external_id` (1 to 512 characters) stand for `data_id` in `feedback` and `get`.
+
+        Raises:
+            InvalidInput: one of them is not usable.
+            StoreError: the store does not take it.
+        """
+        known = self.desk.data_id(data_id)
+        project = self.desk.place_of(known) or self.project
+        self.store.put_alias(project, _external_id(external_id), known)
+
+    def feedback_type(
+        self,
+        name: str,
+        cls: str,
+        labels: Any = None,
+        minimum: float | None = None,
+        maximum: float | None = None,
+        step: float | None = None,
+        signal: str | None = None,
+        *,
+        project: str | None = None,
+    ) -> FeedbackType:
+        """Declare what feedback of type `name` may hold; a later declaration replaces it.
+
+        `labels` is a list of names, of (name, sentiment) pairs, or a mapping from name to
+        sentiment: positive (+), negative (-) or neutral. `signal` is explicit, implicit or
+        free-form.
+
+        Raises:
+            InvalidInput: a field does not fit; the message names it and what is allowed.
+            StoreError: the store does not take it.
+        """
+        definition = declare(name, cls, labels, minimum, maximum, step, signal)
+        home = self.project if project is None else check_project(project)
+        self.store.put_feedback_type(home, definition)
+        self.desk.types(home, fresh=True)
+        return definition
+
+    def feedback_types(self, project: str | None = None) -> list[FeedbackType]:
+        """The feedback types of a project, the defaults first."""
+        return list(self.desk.types(project or self.project, fresh=True).values())
+
+    def projects(self) -> list[str]:
+        """The names of the projects that have records, this client's own included."""
+        return sorted({self.project, *self.store.projects()})
+
+    def erase(self, user: str) -> int:
+        """Remove a user's generations and feedback; how many rows went.
+
+        Raises:
+            StoreError: the store does not do it; nothing was removed.
+        """
+        self.recorder.flush(_READ_FLUSH_S)
+        return self.store.erase(user)
+
+    def flush(self, timeout_s: float | None = None) -> bool:
+        """Wait until everything captured so far is durable; whether it is within the time."""
+        return self.recorder.flush(timeout_s)
+
+    async def aflush(self, timeout_s: float | None = None) -> bool:
+        """The awaitable twin of `flush`."""
+        return await asyncio.to_thread(self.flush, timeout_s)
+
+    def status(self) -> Status:
+        """Where every captured record is now. Never blocks on the store."""
+        return self.recorder.status()
+
+    def keyring(self) -> tuple[tuple[str, bytes], ...]:
+        """The secrets that sign feedback tokens, newest first; empty when there are none.
+
+        Blocks on the store the first time when none was configured.
+        """
+        if not self._keyring and self.store.is_local:
+            try:
+                made = self.store.setting(_SECRET_SETTING, _new_secret)
+            except StoreError as error:
+                self.faults.note("reading the feedback secret", error)
+                return ()
+            key_id, _, secret = made.partition(":")
+            self._keyring = ((key_id, secret.encode()),)
+        return self._keyring
+
+    def close(self) -> None:
+        """Flush within 2 s and let go of the store."""
+        self.recorder.close()
+        self.store.close()
+
+
+def _new_secret() -> str:
+    return f"s{secrets.token_hex(3)}:{secrets.token_urlsafe(32)}"
+
+
+def _external_id(value: object) -> str:
+    if isinstance(value, str) and 0 < len(value) <= 512 and "\0" not in value:
+        return value
+    raise InvalidInput("external_id must be text of 1 to 512 characters", field="external_id")
+
+
+def _last_data_id() -> str:
+    data_id = last_data_id()
+    if data_id is None:
+        raise NoGenerationInContext
+    return data_id
+
+
+_default: Client | None = None
+_default_lock = threading.Lock()
+
+
+def configure(
+    url: str | None = None,
+    project: str | None = None,
+    *,
+    api_key: str | None = None,
+    secret: str | None = None,
+    redact: Iterable[Rule] = (),
+) -> Client:
+    """Make the default client, which decorators and module functions use, and return it.
+
+    Takes what `Client` takes. The default client before it is flushed.
+
+    Raises:
+        ConfigError: an argument or an environment variable is not usable.
+    """
+    global _default
+    client = Client(url, project, api_key=api_key, secret=secret, redact=redact)
+    with _default_lock:
+        before, _default = _default, client
+    if before is not None:
+        before.flush(_READ_FLUSH_S)
+    return client
+
+
+def default_client() -> Client:
+    """The default client; made from the environment when `configure` was not called.
+
+    Raises:
+        ConfigError: an environment variable is not usable.
+    """
+    global _default
+    if _default is not None:
+        return _default
+    with _default_lock:
+        if _default is None:
+            _default = Client()
+        return _default

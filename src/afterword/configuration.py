@@ -1,0 +1,89 @@
+"""Configuration: arguments beat the environment beats the defaults (layer 3)."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from afterword.errors import ConfigError
+from afterword.redaction import Rule
+
+DEFAULT_URL = "sqlite:///afterword.db"
+DEFAULT_PROJECT = "default"
+
+_PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/-]{0,127}\Z")
+_KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,16}\Z")
+_MIN_SECRET_CHARS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A checked configuration. `keyring` holds (key ID, secret) pairs, the newest first."""
+
+    url: str
+    project: str
+    api_key: str | None = field(default=None, repr=False)
+    keyring: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
+    redact: tuple[Rule, ...] = ()
+
+
+def configuration(
+    url: str | None = None,
+    project: str | None = None,
+    *,
+    api_key: str | None = None,
+    secret: str | None = None,
+    redact: Iterable[Rule] = (),
+    environment: Mapping[str, str] = os.environ,
+) -> Configuration:
+    """What the arguments and the environment say.
+
+    Raises:
+        ConfigError: a value is not usable; the message names it.
+    """
+    url = url or environment.get("AFTERWORD_URL") or DEFAULT_URL
+    project = project or environment.get("AFTERWORD_PROJECT") or DEFAULT_PROJECT
+    if not isinstance(url, str):
+        raise ConfigError(f"url must be text, not {type(url).__name__}")
+    return Configuration(
+        url=url,
+        project=check_project(project),
+        api_key=api_key or environment.get("AFTERWORD_API_KEY") or None,
+        keyring=_keyring(secret or environment.get("AFTERWORD_SECRET") or ""),
+        redact=tuple(redact),
+    )
+
+
+def check_project(project: object) -> str:
+    """`project` itself when it may name a project.
+
+    Raises:
+        ConfigError: it may not.
+    """
+    if isinstance(project, str) and _PROJECT.match(project):
+        return project
+    raise ConfigError(
+        f"project must be 1 to 128 characters of letters, digits, space . _ / -; got {project!r:.150}"
+    )
+
+
+def is_disabled(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether AFTERWORD_DISABLED makes decorators pass through."""
+    return environment.get("AFTERWORD_DISABLED", "").lower() not in ("", "0", "false", "no")
+
+
+def _keyring(text: str) -> tuple[tuple[str, bytes], ...]:
+    keys: list[tuple[str, bytes]] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        key_id, colon, secret = part.partition(":")
+        if not colon or not _KEY_ID.match(key_id) or len(secret) < _MIN_SECRET_CHARS:
+            raise ConfigError(
+                "AFTERWORD_SECRET is a comma-separated list of kid:secret, newest first; a kid is 1 to "
+                f"16 of A-Za-z0-9_- and a secret has at least {_MIN_SECRET_CHARS} characters"
+            )
+        keys.append((key_id, secret.encode()))
+    if len({key_id for key_id, _ in keys}) != len(keys):
+        raise ConfigError("AFTERWORD_SECRET names a key ID twice")
+    return tuple(keys)

@@ -1,0 +1,318 @@
+"""Context: which generation runs here, and which trail it belongs to (layer 1).
+
+The one file that knows contextvars-extras. The registry holds a single pointer, to the innermost
+`Active` thing of this context; everything that must be seen from elsewhere (a middleware above, a
+sync endpoint's thread below) is written into the mutable `Trail` behind it, because a value set in
+a child context never travels up.
+
+The pointer is set before and put back after each step of user code, in that same step; no
+contextvars token is ever kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar, cast
+
+from contextvars_extras import ContextVarsRegistry
+from contextvars_extras.context_management import bind_to_snapshot_context
+
+from afterword.ids import check_data_id, new_id
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_IMPLICIT_KEPT = 256
+
+
+class Active:
+    """What the context points at: a running call, or a trail. Linked to the one around it."""
+
+    __slots__ = ("data_id", "done", "parent", "trail")
+
+    data_id: str | None
+    done: bool
+    parent: Active | None
+    trail: Trail
+
+
+class _Vars(ContextVarsRegistry):  # type: ignore[misc]  # the library ships no types
+    active: Any = None
+
+
+_VAR = cast("ContextVar[Active | None]", _Vars.__dict__["active"].context_var)
+
+#: The descriptor of the registry costs five times its plain variable, and every call pays it.
+get_active: Callable[[], Active | None] = _VAR.get
+set_active: Callable[[Active | None], Any] = _VAR.set
+
+
+class Trail(Active):
+    """The data IDs of one request, or of one block of code, and what applies to all of them.
+
+    Mutable and shared by every thread and task of the block. `data_ids` are the outermost
+    generations begun here, oldest first; `last` is the most recent.
+    """
+
+    __slots__ = (
+        "_before",
+        "_owner",
+        "_reserved",
+        "_session",
+        "_user",
+        "client_gone",
+        "data_ids",
+        "metadata",
+        "upcoming",
+    )
+
+    def __init__(
+        self,
+        *,
+        user: str | Callable[[], str | None] | None = None,
+        session: str | Callable[[], str | None] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        data_id: str | None = None,
+    ) -> None:
+        self.data_id = None
+        self.done = False
+        self.parent = None
+        self.trail = self
+        self.data_ids: list[str] = []
+        self.metadata = dict(metadata) if metadata else None
+        self._user = user
+        self._session = session
+        self._reserved = None if data_id is None else check_data_id(data_id)
+        self._owner: _Owner | None = None
+        self._before: Active | None = None
+        #: Set by the middleware when the browser has hung up.
+        self.client_gone = False
+        #: The data ID of the newest stream made here that has not begun, or None.
+        self.upcoming: str | None = None
+
+    @property
+    def last(self) -> str | None:
+        """The data ID of the most recent outermost generation begun here, or None."""
+        return self.data_ids[-1] if self.data_ids else None
+
+    @property
+    def user(self) -> str | None:
+        """The end user, or None. A callable given as user is asked until it knows one."""
+        if callable(self._user):
+            found = self._user()
+            if found is None:
+                return None
+            self._user = str(found)
+        return self._user
+
+    @property
+    def session(self) -> str | None:
+        """The session, or None. A callable given as session is asked until it knows one."""
+        if callable(self._session):
+            found = self._session()
+            if found is None:
+                return None
+            self._session = str(found)
+        return self._session
+
+    def reserve(self) -> str:
+        """The data ID that the next outermost generation begun here will take."""
+        if self._reserved is None:
+            self._reserved = new_id()
+        return self._reserved
+
+    @property
+    def reserved(self) -> str | None:
+        """The data ID announced but not yet taken, or None."""
+        return self._reserved
+
+    def take(self) -> str:
+        """A data ID for an outermost generation: the reserved one, once, else a new one."""
+        reserved = self._reserved
+        if reserved is not None:
+            self._reserved = None
+            return reserved
+        return new_id()
+
+    def give_back(self, data_id: str) -> None:
+        """Undo `take` for a stream that never started, so that the next generation adopts the ID."""
+        if self.upcoming == data_id:
+            self.upcoming = None
+        if self._reserved is None and not self.done:
+            self._reserved = data_id
+
+    def shared(self, around: Active | None) -> Trail:
+        """This trail under another identity, valid in any thread or task it is carried to."""
+        view = Trail(metadata=self.metadata)
+        view.data_ids = self.data_ids
+        view.parent = running(around)
+        return view
+
+    def __enter__(self) -> Trail:
+        before = get_active()
+        self._before = before
+        self.parent = running(before) or live_trail(before)
+        set_active(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.done = True
+        if get_active() is self:
+            set_active(self._before)
+        self._before = None
+
+    async def __aenter__(self) -> Trail:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+    def __repr__(self) -> str:
+        return f"<Trail data_ids={self.data_ids!r}>"
+
+
+class _Owner:
+    """The thread and task that an implicit trail belongs to.
+
+    A task or thread started later may inherit the pointer in its copied context; it must not find
+    a neighbour's IDs there, so an implicit trail counts only where it was made.
+    """
+
+    __slots__ = ("task", "thread")
+
+    def __init__(self) -> None:
+        self.thread = threading.get_ident()
+        task = _current_task()
+        self.task = None if task is None else weakref.ref(task)
+
+    def is_here(self) -> bool:
+        task = None if self.task is None else self.task()
+        return self.thread == threading.get_ident() and task is _current_task()
+
+
+def _current_task() -> Any:
+    loop = asyncio._get_running_loop()
+    if loop is not None:
+        return asyncio.current_task(loop)
+    trio = sys.modules.get("trio")
+    if trio is not None:
+        try:
+            return trio.lowlevel.current_task()
+        except RuntimeError:
+            return None
+    return None
+
+
+def live_trail(active: Active | None) -> Trail | None:
+    """The trail that counts here, given the context's pointer; None when there is none."""
+    if active is None:
+        return None
+    trail: Trail | None = active.trail
+    while trail is not None:
+        if not trail.done and (trail._owner is None or trail._owner.is_here()):
+            return trail
+        outer = trail.parent
+        trail = None if outer is None else outer.trail
+    return None
+
+
+def implicit_trail() -> Trail:
+    """A new trail for code that opened none, set as this context's pointer."""
+    trail = Trail()
+    trail._owner = _Owner()
+    set_active(trail)
+    return trail
+
+
+def running(active: Active | None) -> Active | None:
+    """The innermost call still running at or around `active`, or None."""
+    while active is not None and (active.data_id is None or active.done):
+        active = active.parent
+    return active
+
+
+def is_outermost(call: Active) -> bool:
+    """Whether no call of the same trail is around this one."""
+    parent = call.parent
+    return parent is None or parent.trail.data_ids is not call.trail.data_ids
+
+
+def enlist(trail: Trail, data_id: str) -> None:
+    """Note an outermost generation's ID in its trail."""
+    ids = trail.data_ids
+    if trail.upcoming == data_id:
+        trail.upcoming = None
+    ids.append(data_id)
+    if trail._owner is not None and len(ids) > _IMPLICIT_KEPT:
+        del ids[: _IMPLICIT_KEPT // 2]
+
+
+def current_trail() -> Trail | None:
+    """The trail open here, or None. Never raises."""
+    return live_trail(get_active())
+
+
+def current_data_id() -> str | None:
+    """The data ID of the innermost generation running here, or None. Never raises."""
+    call = running(get_active())
+    return None if call is None else call.data_id
+
+
+def last_data_id() -> str | None:
+    """The data ID of the most recent outermost generation begun in this trail, or None.
+
+    Without `trail()` or the middleware, the trail is that of the present thread or task.
+    """
+    trail = live_trail(get_active())
+    return None if trail is None else trail.last
+
+
+def trail(
+    user: str | None = None,
+    session: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    data_id: str | None = None,
+) -> Trail:
+    """A trail to open with ``with`` or ``async with``, outside the web.
+
+    Generations begun in the block carry `user`, `session` and `metadata`; the first outermost one
+    takes `data_id` if it is given.
+
+    Raises:
+        InvalidInput: `data_id` is not a data ID.
+    """
+    return Trail(user=user, session=session, metadata=metadata, data_id=data_id)
+
+
+def carry(fn: Callable[P, R]) -> Callable[P, R]:
+    """`fn` bound to a snapshot of the present context, for executors and callbacks.
+
+    Each call of the result runs in that snapshot, whichever thread makes it, and notes its
+    generations in the present trail.
+    """
+    before = get_active()
+    trail = live_trail(before) or implicit_trail()
+    if trail._owner is None:
+        return cast("Callable[P, R]", bind_to_snapshot_context(fn))
+    around = get_active()
+    set_active(trail.shared(around))
+    try:
+        return cast("Callable[P, R]", bind_to_snapshot_context(fn))
+    finally:
+        set_active(around)

@@ -1,0 +1,110 @@
+"""The module functions: the default client's methods under their own names (layer 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, overload
+
+from afterword.client import default_client
+from afterword.model import Feedback, Generation, Status
+
+
+@overload
+def feedback(
+    data_id: str | None = None,
+    type: str | None = None,
+    value: Any = None,
+    *,
+    user: str | None = None,
+    source: str | None = None,
+    comment: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    created_at: datetime | str | float | None = None,
+    unset: bool = False,
+) -> Feedback: ...
+
+
+@overload
+def feedback(data_id: Iterable[Mapping[str, Any]]) -> list[Feedback]: ...
+
+
+def feedback(data_id: Any = None, *args: Any, **kwargs: Any) -> Any:
+    """Record feedback with the default client; see `Client.feedback`."""
+    return default_client().feedback(data_id, *args, **kwargs)
+
+
+@overload
+async def afeedback(
+    data_id: str | None = None,
+    type: str | None = None,
+    value: Any = None,
+    *,
+    user: str | None = None,
+    source: str | None = None,
+    comment: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    created_at: datetime | str | float | None = None,
+    unset: bool = False,
+) -> Feedback: ...
+
+
+@overload
+async def afeedback(data_id: Iterable[Mapping[str, Any]]) -> list[Feedback]: ...
+
+
+async def afeedback(data_id: Any = None, *args: Any, **kwargs: Any) -> Any:
+    """The awaitable twin of `feedback`; the event loop is not blocked."""
+    return await default_client().afeedback(data_id, *args, **kwargs)
+
+
+def log(
+    project: str | None = None,
+    inputs: Any = None,
+    output: Any = None,
+    *,
+    messages: Any = None,
+    name: str | None = None,
+    version: str | None = None,
+    model: str | None = None,
+    provider: str | None = None,
+    usage: Mapping[str, Any] | None = None,
+    cost_usd: float | None = None,
+    error: BaseException | str | Mapping[str, str] | None = None,
+    duration_s: float | None = None,
+    created_at: datetime | str | float | None = None,
+    data_id: str | None = None,
+    parent_id: str | None = None,
+    user: str | None = None,
+    session: str | None = None,
+    tags: Iterable[str] = (),
+    metadata: Mapping[str, Any] | None = None,
+    feedback: Any = None,
+) -> str:
+    """Log a generation by hand with the default client; see `Client.log`."""
+    return default_client().log(**locals())
+
+
+def get(data_id: str) -> Generation | None:
+    """Read a generation back with the default client; see `Client.get`."""
+    return default_client().get(data_id)
+
+
+async def aget(data_id: str) -> Generation | None:
+    """The awaitable twin of `get`."""
+    return await default_client().aget(data_id)
+
+
+def flush(timeout_s: float | None = None) -> bool:
+    """Wait until everything the default client captured so far is durable; see `Client.flush`."""
+    return default_client().flush(timeout_s)
+
+
+async def aflush(timeout_s: float | None = None) -> bool:
+    """The awaitable twin of `flush`."""
+    return await default_client().aflush(timeout_s)
+
+
+def status() -> Status:
+    """Where every record captured by the default client is now; see `Client.status`."""
+    return default_client().status()

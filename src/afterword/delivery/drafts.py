@@ -1,0 +1,59 @@
+"""From captured values to a row: read back, redact, write as JSON (layer 2).
+
+The one choke point: whatever a store or spool gets to see has passed through here, on the
+recorder's thread.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from afterword.codec import clean, plain, to_json
+from afterword.redaction import Redactor
+from afterword.snapshot import Packed, size_bytes
+from afterword.stores.rows import GenerationRow
+
+_TEXT = ("name", "version", "session", "user", "model", "provider", "trace_id", "span_id")
+
+
+def to_text(snapshot: Any, redactor: Redactor) -> str:
+    """A snapshot as redacted JSON."""
+    return to_json(redactor.value(plain(snapshot)))
+
+
+def note_truncated(
+    metadata: dict[str, Any] | None, fields: dict[str, Any]
+) -> dict[str, Any] | None:
+    """The metadata, with the names of the fields whose snapshot did not fit the budget."""
+    cut = [name for name, value in fields.items() if type(value) is Packed and value.truncated]
+    return metadata if not cut else {**(metadata or {}), "truncated": cut}
+
+
+class Draft:
+    """A record written by hand, waiting to be encoded. `columns` are those of a GenerationRow."""
+
+    __slots__ = ("columns", "redactor", "size_bytes", "values")
+
+    def __init__(
+        self, columns: dict[str, Any], values: dict[str, Any], redactor: Redactor
+    ) -> None:
+        self.columns = columns
+        self.values = values
+        self.redactor = redactor
+        self.size_bytes = 400 + sum(map(size_bytes, values.values()))
+
+    def to_row(self) -> GenerationRow:
+        columns = self.columns
+        for name in _TEXT:
+            if columns.get(name) is not None:
+                columns[name] = clean(columns[name])
+        for name, value in self.values.items():
+            columns[name] = to_text(value, self.redactor)
+        cut = note_truncated(None, self.values)
+        if cut is not None:
+            metadata = plain(self.values["metadata"]) if "metadata" in self.values else {}
+            columns["metadata"] = to_json(self.redactor.value({**metadata, **cut}))
+        return GenerationRow(**columns)
+
+    def shed(self) -> None:
+        self.values = {}

@@ -1,0 +1,222 @@
+"""The feedback desk: judges statements, all of a list before any is kept (layer 3)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Any
+
+from afterword.codec import clean
+from afterword.delivery.recorder import Recorder
+from afterword.errors import DeliveryError, FeedbackRejected, InvalidInput
+from afterword.feedback.rows import FeedbackRow, to_feedback
+from afterword.feedback.statements import Statement, fit, read
+from afterword.feedback.types import DEFAULT_TYPES
+from afterword.ids import check_data_id, new_id
+from afterword.model import Feedback, FeedbackType
+from afterword.redaction import Redactor
+from afterword.stores.protocol import Store
+
+ANSWER_TIMEOUT_S = 30.0
+
+_TYPES_KEPT_S = 2.0
+_PLACES_KEPT = 10_000
+_UUID_CHARS = 36
+
+
+class Desk:
+    """Takes feedback for one client. Safe from any thread."""
+
+    def __init__(
+        self,
+        store: Store,
+        recorder: Recorder,
+        redactor: Redactor,
+        project: str,
+        *,
+        clock_s: Callable[[], float] = time.monotonic,
+        now: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
+        self._store = store
+        self._recorder = recorder
+        self._redactor = redactor
+        self._project = project
+        self._clock_s = clock_s
+        self._now = now
+        self._types: dict[str, tuple[float, dict[str, FeedbackType]]] = {}
+        self._places: OrderedDict[str, str] = OrderedDict()
+
+    def note_place(self, data_id: str, project: str) -> None:
+        """Remember that a generation of this process is in a project other than the client's."""
+        self._places[data_id] = project
+        if len(self._places) > _PLACES_KEPT:
+            self._places.popitem(last=False)
+
+    def place_of(self, data_id: str) -> str | None:
+        """The project of a generation, as far as this process or the store knows."""
+        return self._places.get(data_id) or self._store.project_of(data_id)
+
+    def types(self, project: str, *, fresh: bool = False) -> dict[str, FeedbackType]:
+        """The feedback types of a project by name, the defaults included."""
+        kept = self._types.get(project)
+        if kept is None or fresh or self._clock_s() - kept[0] > _TYPES_KEPT_S:
+            kept = (self._clock_s(), {**DEFAULT_TYPES, **self._store.feedback_types(project)})
+            self._types[project] = kept
+        return kept[1]
+
+    def data_id(self, given: str) -> str:
+        """The data ID itself, or the one an alias stands for.
+
+        Raises:
+            InvalidInput: it is neither.
+        """
+        if len(given) != _UUID_CHARS or given.count("-") != 4:
+            known = self._store.resolve(clean(given))
+            if known is not None:
+                return known
+        return check_data_id(given)
+
+    def rows(
+        self,
+        entries: Sequence[Any],
+        *,
+        default_data_id: Callable[[], str],
+        listed: bool,
+        project: str | None = None,
+        subject: str | None = None,
+    ) -> list[list[FeedbackRow]]:
+        """The rows of each entry; nothing is written.
+
+        Raises:
+            FeedbackRejected: an entry does not fit; the message names the field and what may stand.
+            NoGenerationInContext: an entry has no data ID and there is none in context.
+        """
+        statements = [
+            read(
+                entry,
+                default_data_id=default_data_id,
+                resolve=self.data_id,
+                index=index if listed else None,
+            )
+            for index, entry in enumerate(entries)
+        ]
+        now = self._now()
+        return [
+            self._fitted(
+                statement, now + index, index if listed else None, project, subject
+            )
+            for index, statement in enumerate(statements)
+        ]
+
+    def _fitted(
+        self,
+        statement: Statement,
+        now: int,
+        index: int | None,
+        project: str | None,
+        subject: str | None,
+    ) -> list[FeedbackRow]:
+        place = self.place_of(statement.data_id)
+        home = place or project or self._project
+        if subject is not None and statement.user is None:
+            statement.user = self._known_user(statement.data_id, home, subject)
+
+        def rows(types: Mapping[str, FeedbackType]) -> list[FeedbackRow]:
+            return fit(
+                statement,
+                types,
+                project=home,
+                now=now,
+                new_id=new_id,
+                redactor=self._redactor,
+                subject=subject,
+                index=index,
+            )
+
+        try:
+            fitted = rows(self.types(home))
+        except FeedbackRejected:
+            # Another process may have declared the type a moment ago.
+            fitted = rows(self.types(home, fresh=True))
+        for row in fitted:
+            row.provisional = place is None
+        return fitted
+
+    def _known_user(self, data_id: str, project: str, subject: str) -> str | None:
+        """The user behind a subject who rated this generation while logged in."""
+        for row in self._store.history([data_id], project):
+            if row.subject == subject and row.user is not None:
+                return row.user
+        return None
+
+    def submit(self, groups: list[list[FeedbackRow]]) -> Future[list[FeedbackRow]]:
+        """Hand the rows of all entries over, to be kept together or not at all."""
+        return self._recorder.submit([row for rows in groups for row in rows])
+
+
+def answers(groups: list[list[FeedbackRow]], kept: list[FeedbackRow]) -> list[Feedback]:
+    """One Feedback an entry, from the rows as they were kept."""
+    out: list[Feedback] = []
+    start = 0
+    for rows in groups:
+        mine = [to_feedback(row) for row in kept[start : start + len(rows)]]
+        start += len(rows)
+        first = mine[0]
+        if len(mine) > 1:
+            first.value = [str(feedback.value) for feedback in mine]
+        out.append(first)
+    return out
+
+
+def wait(groups: list[list[FeedbackRow]], future: Future[list[FeedbackRow]]) -> list[Feedback]:
+    """Block until the rows are durable.
+
+    Raises:
+        DeliveryError: the store did not take them.
+    """
+    try:
+        return answers(groups, future.result(ANSWER_TIMEOUT_S))
+    except FutureTimeout:
+        raise DeliveryError(_SILENT) from None
+
+
+async def await_(
+    groups: list[list[FeedbackRow]], future: Future[list[FeedbackRow]]
+) -> list[Feedback]:
+    """The awaitable twin of `wait`; the event loop is not blocked."""
+    try:
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            return answers(groups, await asyncio.wrap_future(future))
+    except TimeoutError:
+        raise DeliveryError(_SILENT) from None
+
+
+_SILENT = f"the store did not answer within {ANSWER_TIMEOUT_S:.0f} s; the feedback may be kept later"
+
+
+_POSITIONAL = ("data_id", "type", "value")
+
+
+def feedback_entries(
+    data_id: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[list[Any], bool]:
+    """The entries of a call of `feedback`, and whether it was the list form."""
+    if data_id is not None and not isinstance(data_id, (str, bytes)):
+        if not isinstance(data_id, Iterable) or args or kwargs:
+            raise InvalidInput(
+                "feedback takes the fields of one statement, or one list of mappings", field="data_id"
+            )
+        if isinstance(data_id, Mapping):
+            return [data_id], False
+        return list(data_id), True
+    if len(args) > len(_POSITIONAL) - 1:
+        raise TypeError("feedback takes at most data_id, type and value by position")
+    entry = dict(zip(_POSITIONAL[1:], args, strict=False))
+    twice = entry.keys() & kwargs.keys()
+    if twice:
+        raise TypeError(f"feedback got {', '.join(sorted(twice))} twice")
+    return [{"data_id": data_id, **entry, **kwargs}], False

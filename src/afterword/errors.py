@@ -1,0 +1,95 @@
+"""Every error Afterword raises, as one tree (layer 0).
+
+    AfterwordError
+    ├── ConfigError
+    ├── InvalidInput (ValueError)
+    │   └── FeedbackRejected
+    ├── NoGenerationInContext
+    ├── DeliveryError
+    ├── TokenRejected
+    └── StoreError
+        ├── StoreBusy
+        ├── StoreUnavailable
+        └── StoreTooNew
+
+The docstring of a class is its default message.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+
+__all__ = [
+    "AfterwordError",
+    "ConfigError",
+    "DeliveryError",
+    "FeedbackRejected",
+    "InvalidInput",
+    "NoGenerationInContext",
+    "StoreBusy",
+    "StoreError",
+    "StoreTooNew",
+    "StoreUnavailable",
+    "TokenRejected",
+]
+
+
+class AfterwordError(Exception):
+    """Afterword could not do what was asked."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or inspect.cleandoc(type(self).__doc__ or "").partition("\n")[0])
+
+
+class ConfigError(AfterwordError):
+    """The configuration is not usable."""
+
+
+class InvalidInput(AfterwordError, ValueError):
+    """A field holds a value that is not allowed."""
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        field: str | None = None,
+        allowed: Sequence[str] = (),
+        index: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.field = field
+        self.allowed = tuple(allowed)
+        self.index = index
+
+
+class FeedbackRejected(InvalidInput):
+    """The feedback does not fit the project's feedback types; nothing of it was kept."""
+
+
+class NoGenerationInContext(AfterwordError):
+    """No generation has begun in this trail, so there is no data ID to use; pass data_id."""
+
+
+class DeliveryError(AfterwordError):
+    """The record could not be made durable: the store did not take it."""
+
+
+class TokenRejected(AfterwordError):
+    """The feedback token is not valid."""
+
+
+class StoreError(AfterwordError):
+    """The store could not do its work."""
+
+
+class StoreBusy(StoreError):
+    """The store is locked by another writer; trying again later may work."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be reached or opened."""
+
+
+class StoreTooNew(StoreError):
+    """The store was written by a newer version of Afterword; upgrade to open it."""

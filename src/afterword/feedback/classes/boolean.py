@@ -1,0 +1,24 @@
+"""boolean: yes or no (layer 1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from afterword.errors import FeedbackRejected
+from afterword.model import FeedbackType, FeedbackValue
+
+KEEPS_SEVERAL = False
+
+
+def define(definition: FeedbackType) -> FeedbackType:
+    return definition
+
+
+def accept(definition: FeedbackType, value: Any) -> list[FeedbackValue]:
+    if isinstance(value, bool):
+        return [value]
+    raise FeedbackRejected(
+        f"feedback type {definition.name!r} takes true or false; got {value!r:.100}",
+        field="value",
+        allowed=("true", "false"),
+    )

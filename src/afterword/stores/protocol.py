@@ -1,0 +1,116 @@
+"""What every store can do (layer 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from afterword.feedback.rows import FeedbackRow
+from afterword.model import FeedbackType
+from afterword.stores.rows import GenerationRow
+
+
+class Query(msgspec.Struct, kw_only=True, frozen=True):
+    """Which generations a listing wants. None means any; times are microseconds since 1970.
+
+    `feedback` maps feedback types to the JSON of the current value wanted, or to None for any.
+    `after` is the (created_at, id) of the last row already seen.
+    """
+
+    project: str | None = None
+    name: str | None = None
+    version: str | None = None
+    model: str | None = None
+    status: str | None = None
+    user: str | None = None
+    session: str | None = None
+    since: int | None = None
+    until: int | None = None
+    feedback: Mapping[str, str | None] = {}
+    sentiment: str | None = None
+    text: str | None = None
+    limit: int = 50
+    after: tuple[int, str] | None = None
+
+
+class Store(Protocol):
+    """Where records live. Every method may block; all may be called from any thread.
+
+    Methods raise StoreBusy or StoreUnavailable when the store is away, StoreTooNew when a newer
+    version of Afterword wrote it. `project=None` means: in whichever project.
+    """
+
+    #: The URL, without secrets.
+    url: str
+    #: Whether reads take microseconds, so that they may run on an event loop.
+    is_local: bool
+
+    def open(self) -> None:
+        """Open it now, to find out whether it can be; otherwise the first use does."""
+        ...
+
+    def write(
+        self, generations: Sequence[GenerationRow], feedback: Sequence[FeedbackRow]
+    ) -> list[FeedbackRow]:
+        """Make all of it durable in one transaction, or none of it.
+
+        Generations merge with what is there. Feedback is returned as it is kept: a retry gives the
+        row that was there already, and a row whose generation is known gets its project.
+        """
+        ...
+
+    def generation(self, data_id: str, project: str | None = None) -> GenerationRow | None: ...
+
+    def project_of(self, data_id: str) -> str | None:
+        """The project of a generation that is known or waiting, else None."""
+        ...
+
+    def generations(self, query: Query) -> list[GenerationRow]:
+        """Newest first, at most `query.limit`."""
+        ...
+
+    def history(self, data_ids: Sequence[str], project: str | None = None) -> list[FeedbackRow]:
+        """Every statement about these generations, oldest first."""
+        ...
+
+    def resolve(self, external_id: str, project: str | None = None) -> str | None:
+        """The data ID an alias stands for, or None."""
+        ...
+
+    def put_alias(self, project: str, external_id: str, data_id: str) -> None: ...
+
+    def feedback_types(self, project: str) -> dict[str, FeedbackType]:
+        """The types this project declared, by name, without the defaults."""
+        ...
+
+    def put_feedback_type(self, project: str, definition: FeedbackType) -> None: ...
+
+    def projects(self) -> list[str]:
+        """The names of all projects that have anything, in order."""
+        ...
+
+    def setting(self, name: str, make: Callable[[], str]) -> str:
+        """A value kept in the store, made once; all processes get the same one."""
+        ...
+
+    def erase(self, user: str, project: str | None = None) -> int:
+        """Remove a user's generations and feedback; how many rows went."""
+        ...
+
+    def forget_after_fork(self) -> None:
+        """In a child process: drop what cannot be shared with the parent, without touching it."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def as_json_definition(definition: FeedbackType) -> str:
+    """A feedback type as stores keep it."""
+    return msgspec.json.encode(definition).decode()
+
+
+def from_json_definition(text: Any) -> FeedbackType:
+    """The feedback type that `as_json_definition` wrote."""
+    return msgspec.json.decode(text, type=FeedbackType)

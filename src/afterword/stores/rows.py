@@ -1,0 +1,165 @@
+"""Generations as stores keep them, and how two records of one generation merge (layer 2).
+
+Records of one generation may arrive in any order and any number of times. They merge into one row:
+a finished record beats a running one, a running one beats the stub that feedback left, and of two
+finished ones the first stays. Late annotations are kept apart in `patch`, so that they win whenever
+they arrive.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+
+from afterword.codec import from_json, to_json
+from afterword.feedback.current import age, current
+from afterword.feedback.rows import FeedbackRow, to_feedback
+from afterword.model import (
+    Generation,
+    GenerationError,
+    GenerationStatus,
+    Usage,
+    from_microseconds,
+)
+
+
+class GenerationRow(msgspec.Struct, kw_only=True):
+    """One generation as stored: JSON as text, times in microseconds since 1970."""
+
+    id: str
+    project: str
+    name: str | None = None
+    version: str | None = None
+    parent_id: str | None = None
+    root_id: str | None = None
+    session: str | None = None
+    user: str | None = None
+    status: str = "ok"
+    created_at: int
+    duration_ms: float | None = None
+    first_token_ms: float | None = None
+    inputs: str | None = None
+    messages: str | None = None
+    output: str | None = None
+    error: str | None = None
+    model: str | None = None
+    provider: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+    tags: str | None = None
+    metadata: str | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
+    patch: str | None = None
+
+
+COLUMNS: tuple[str, ...] = GenerationRow.__struct_fields__
+
+_RANK = {"waiting": 0, "running": 1}
+_FINISHED = 2
+_KEPT_APART = ("metadata", "tags", "patch", "status", "id", "project", "created_at")
+
+
+def merge(old: GenerationRow, new: GenerationRow) -> GenerationRow:
+    """One row from two records of the same generation."""
+    old_rank = _RANK.get(old.status, _FINISHED)
+    new_rank = _RANK.get(new.status, _FINISHED)
+    first, second = (new, old) if new_rank > old_rank else (old, new)
+    merged = msgspec.structs.replace(first)
+    for column in COLUMNS:
+        if column not in _KEPT_APART and getattr(first, column) is None:
+            setattr(merged, column, getattr(second, column))
+    merged.metadata = _united(second.metadata, first.metadata)
+    merged.tags = _united_tags(first.tags, second.tags)
+    merged.patch = _united(old.patch, new.patch)
+    return patched(merged)
+
+
+def patched(row: GenerationRow) -> GenerationRow:
+    """The row with its late annotations applied."""
+    if row.patch is None:
+        return row
+    patch = cast("dict[str, Any]", from_json(row.patch))
+    for column in ("model", "provider", "version", "input_tokens", "output_tokens", "cost_usd"):
+        if patch.get(column) is not None:
+            setattr(row, column, patch[column])
+    for column in ("output", "messages"):
+        if column in patch:
+            setattr(row, column, to_json(patch[column]))
+    if "metadata" in patch:
+        row.metadata = _united(row.metadata, to_json(patch["metadata"]))
+    if "tags" in patch:
+        row.tags = _united_tags(row.tags, to_json(patch["tags"]))
+    return row
+
+
+def _united(under: str | None, over: str | None) -> str | None:
+    if under is None or over is None or under == over:
+        return under if over is None else over
+    low, high = from_json(under), from_json(over)
+    if not (isinstance(low, dict) and isinstance(high, dict)):
+        return over
+    united: dict[str, Any] = {**cast("dict[str, Any]", low), **cast("dict[str, Any]", high)}
+    both = low.keys() & high.keys()
+    for key in ("metadata", "tags") if both else ():
+        if key in both and isinstance(low[key], dict) and isinstance(high[key], dict):
+            united[key] = {**low[key], **high[key]}
+        elif key in both and isinstance(low[key], list) and isinstance(high[key], list):
+            united[key] = list(dict.fromkeys([*low[key], *high[key]]))
+    return to_json(united)
+
+
+def _united_tags(first: str | None, second: str | None) -> str | None:
+    if first is None or second is None or first == second:
+        return second if first is None else first
+    return to_json(list(dict.fromkeys([*from_json(first), *from_json(second)])))
+
+
+def waiting(row: FeedbackRow) -> GenerationRow:
+    """The stub that stands for a generation until it arrives."""
+    return GenerationRow(
+        id=row.data_id, project=row.project, status="waiting", created_at=row.received_at
+    )
+
+
+def to_generation(row: GenerationRow, history: list[FeedbackRow]) -> Generation:
+    """The record users see, with its feedback."""
+    error = None if row.error is None else from_json(row.error)
+    usage = None
+    if row.input_tokens is not None or row.output_tokens is not None:
+        usage = Usage(row.input_tokens, row.output_tokens)
+    history = sorted(history, key=age)
+    return Generation(
+        id=row.id,
+        project=row.project,
+        name=row.name,
+        version=row.version,
+        parent_id=row.parent_id,
+        root_id=row.root_id,
+        session=row.session,
+        user=row.user,
+        status=cast("GenerationStatus", row.status),
+        created_at=from_microseconds(row.created_at),
+        duration_ms=row.duration_ms,
+        first_token_ms=row.first_token_ms,
+        inputs=_loaded(row.inputs),
+        messages=_loaded(row.messages),
+        output=_loaded(row.output),
+        error=None if error is None else GenerationError(error["type"], error["message"]),
+        model=row.model,
+        provider=row.provider,
+        usage=usage,
+        cost_usd=row.cost_usd,
+        tags=_loaded(row.tags) or [],
+        metadata=_loaded(row.metadata),
+        trace_id=row.trace_id,
+        span_id=row.span_id,
+        feedback=[to_feedback(found) for found in current(history)],
+        feedback_history=[to_feedback(found) for found in history],
+    )
+
+
+def _loaded(text: str | None) -> Any:
+    return None if text is None else from_json(text)

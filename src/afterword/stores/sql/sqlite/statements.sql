@@ -1,0 +1,171 @@
+-- name: insert_generation
+INSERT INTO generations (
+    id, project, name, version, parent_id, root_id, session, user, status, created_at,
+    duration_ms, first_token_ms, inputs, messages, output, error, model, provider,
+    input_tokens, output_tokens, cost_usd, tags, metadata, trace_id, span_id, patch
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING;
+
+-- name: replace_generation
+INSERT OR REPLACE INTO generations (
+    id, project, name, version, parent_id, root_id, session, user, status, created_at,
+    duration_ms, first_token_ms, inputs, messages, output, error, model, provider,
+    input_tokens, output_tokens, cost_usd, tags, metadata, trace_id, span_id, patch
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: select_generation
+SELECT
+    g.id, g.project, g.name, g.version, g.parent_id, g.root_id, g.session, g.user, g.status,
+    g.created_at, g.duration_ms, g.first_token_ms, g.inputs, g.messages, g.output, g.error,
+    g.model, g.provider, g.input_tokens, g.output_tokens, g.cost_usd, g.tags, g.metadata,
+    g.trace_id, g.span_id, g.patch
+FROM generations AS g
+
+-- name: by_id
+WHERE g.id = :id AND (:project IS NULL OR g.project = :project)
+ORDER BY g.status = 'waiting', g.created_at LIMIT 1;
+
+-- name: project_of
+SELECT project, status FROM generations WHERE id = :id
+ORDER BY status = 'waiting', created_at LIMIT 1;
+
+-- name: newest_first
+ORDER BY g.created_at DESC, g.id DESC LIMIT :limit
+
+-- name: where_project
+g.project = :project
+-- name: where_name
+g.name = :name
+-- name: where_version
+g.version = :version
+-- name: where_model
+g.model = :model
+-- name: where_status
+g.status = :status
+-- name: where_user
+g.user = :user
+-- name: where_session
+g.session = :session
+-- name: where_since
+g.created_at >= :since
+-- name: where_until
+g.created_at < :until
+-- name: where_after
+(g.created_at, g.id) < (:after_created_at, :after_id)
+-- name: where_sentiment
+EXISTS (
+    SELECT 1 FROM current_feedback AS c
+    WHERE c.data_id = g.id AND c.project = g.project AND c.sentiment = :sentiment
+)
+-- name: where_text
+(g.inputs LIKE :text ESCAPE '!' OR g.output LIKE :text ESCAPE '!' OR g.messages LIKE :text ESCAPE '!'
+    OR g.error LIKE :text ESCAPE '!')
+-- name: where_feedback
+json_array_length(:feedback) = (
+    SELECT count(DISTINCT c.type)
+    FROM json_each(:feedback) AS wanted JOIN current_feedback AS c
+        ON c.type = wanted.value ->> 'type'
+        AND (wanted.value ->> 'any' OR c.value = wanted.value ->> 'value')
+    WHERE c.data_id = g.id AND c.project = g.project
+)
+
+-- name: insert_feedback
+INSERT INTO feedback (
+    id, project, data_id, type, label, several, value, sentiment, signal, user, subject, rater,
+    source, comment, metadata, created_at, received_at, unset, provisional
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: select_feedback
+SELECT
+    f.id, f.project, f.data_id, f.type, f.label, f.several, f.value, f.sentiment, f.signal,
+    f.user, f.subject, f.rater, f.source, f.comment, f.metadata, f.created_at, f.received_at,
+    f.unset, f.provisional
+FROM feedback AS f
+
+-- name: same_feedback
+WHERE (f.id = :id AND f.project = :project) OR (
+    f.data_id = :data_id AND f.project = :project AND f.type = :type AND f.rater = :rater
+    AND f.label = :label AND f.value IS :value AND f.unset = :unset
+    AND f.created_at = :created_at
+) LIMIT 1;
+
+-- name: by_key
+WHERE f.data_id = :data_id AND f.project = :project AND f.type = :type AND f.rater = :rater
+
+-- name: by_generations
+WHERE f.data_id IN (SELECT value FROM json_each(:data_ids))
+    AND (:project IS NULL OR f.project = :project)
+ORDER BY f.created_at, f.received_at, f.id;
+
+-- name: drop_current
+DELETE FROM current_feedback
+WHERE data_id = :data_id AND project = :project AND type = :type AND rater = :rater;
+
+-- name: insert_current
+INSERT INTO current_feedback (project, data_id, type, rater, label, value, sentiment)
+VALUES (?, ?, ?, ?, ?, ?, ?);
+
+-- name: awaited
+SELECT DISTINCT data_id FROM feedback
+WHERE provisional = 1 AND data_id IN (SELECT value FROM json_each(:data_ids));
+
+-- name: settle_feedback
+UPDATE feedback SET project = :project, provisional = 0
+WHERE data_id = :data_id AND provisional = 1;
+
+-- name: settle_current
+UPDATE OR REPLACE current_feedback SET project = :project
+WHERE data_id = :data_id AND project IN (
+    SELECT project FROM feedback WHERE data_id = :data_id AND provisional = 1
+);
+
+-- name: drop_stubs
+DELETE FROM generations
+WHERE id = :data_id AND status = 'waiting' AND project <> :project AND project IN (
+    SELECT project FROM feedback WHERE data_id = :data_id AND provisional = 1
+);
+
+-- name: resolve_alias
+SELECT data_id FROM aliases
+WHERE external_id = :external_id AND (:project IS NULL OR project = :project) LIMIT 1;
+
+-- name: put_alias
+INSERT OR REPLACE INTO aliases (external_id, project, data_id) VALUES (?, ?, ?);
+
+-- name: feedback_types
+SELECT name, definition FROM feedback_types WHERE project = :project ORDER BY name;
+
+-- name: put_feedback_type
+INSERT OR REPLACE INTO feedback_types (project, name, definition) VALUES (?, ?, ?);
+
+-- name: projects
+WITH RECURSIVE found (project) AS (
+    SELECT min(project) FROM generations
+    UNION ALL
+    SELECT (SELECT min(g.project) FROM generations AS g WHERE g.project > found.project)
+    FROM found WHERE found.project IS NOT NULL
+)
+SELECT project FROM found WHERE project IS NOT NULL
+UNION SELECT project FROM feedback_types
+ORDER BY 1;
+
+-- name: get_setting
+SELECT value FROM settings WHERE name = :name;
+
+-- name: make_setting
+INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING;
+
+-- name: erase_feedback
+DELETE FROM feedback
+WHERE (:project IS NULL OR project = :project) AND (
+    user = :user OR (data_id, project) IN (SELECT id, project FROM generations WHERE user = :user)
+);
+
+-- name: erase_current
+DELETE FROM current_feedback
+WHERE (:project IS NULL OR project = :project) AND (
+    rater = :user OR (data_id, project) IN (SELECT id, project FROM generations WHERE user = :user)
+);
+
+-- name: erase_generations
+DELETE FROM generations WHERE user = :user AND (:project IS NULL OR project = :project);

@@ -1,0 +1,372 @@
+"""The SQLite store: one file, many processes (layer 2).
+
+apsw brings its own current SQLite, free of the WAL-reset race of 3.7.0 to 3.51.2. Every write is
+one ``BEGIN IMMEDIATE`` transaction in WAL mode with full sync; reads use connections of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import unquote
+
+import apsw
+
+from afterword.codec import to_json
+from afterword.errors import ConfigError, StoreBusy, StoreError, StoreTooNew, StoreUnavailable
+from afterword.feedback.current import current
+from afterword.feedback.rows import COLUMNS as FEEDBACK_COLUMNS
+from afterword.feedback.rows import FeedbackRow
+from afterword.model import FeedbackType
+from afterword.stores.protocol import Query, as_json_definition, from_json_definition
+from afterword.stores.rows import COLUMNS as GENERATION_COLUMNS
+from afterword.stores.rows import GenerationRow, merge, patched, waiting
+from afterword.stores.sql import migrations, statements
+
+BUSY_TIMEOUT_S = 5.0
+
+_APPLICATION_ID = 0x41465457  # "AFTW", so that `file` and we know a file of ours
+_SQL = statements("sqlite")
+_SELECT_GENERATION = f"{_SQL['select_generation']} "
+_SELECT_FEEDBACK = f"{_SQL['select_feedback']} "
+
+
+def open_store(url: str) -> SqliteStore:
+    """``sqlite:///relative.db`` or ``sqlite:////absolute.db``.
+
+    Raises:
+        ConfigError: the URL names no file.
+    """
+    prefix = "sqlite:///"
+    path = unquote(url[len(prefix) :]) if url.startswith(prefix) else ""
+    if not path or "\0" in path or "?" in path:
+        raise ConfigError(
+            f"{url!r:.200} names no file; write sqlite:///relative.db or sqlite:////absolute.db"
+        )
+    return SqliteStore(url, os.path.abspath(path))
+
+
+class SqliteStore:
+    """Records in one SQLite file."""
+
+    is_local = True
+
+    def __init__(self, url: str, path: str) -> None:
+        self.url = url
+        self.path = path
+        self._writer: apsw.Connection | None = None
+        self._readers: list[apsw.Connection] = []
+        self._lock = threading.RLock()
+
+    def open(self) -> None:
+        with self._errors(), self._lock:
+            self._write_connection()
+
+    def write(
+        self, generations: Sequence[GenerationRow], feedback: Sequence[FeedbackRow]
+    ) -> list[FeedbackRow]:
+        with self._transaction() as connection:
+            if generations:
+                _put_generations(connection, generations)
+            return [_put_feedback(connection, row) for row in feedback]
+
+    def generation(self, data_id: str, project: str | None = None) -> GenerationRow | None:
+        with self._reading() as connection:
+            return _generation(connection, data_id, project)
+
+    def project_of(self, data_id: str) -> str | None:
+        found = self._value("project_of", {"id": data_id})
+        return None if found is None else str(found)
+
+    def generations(self, query: Query) -> list[GenerationRow]:
+        conditions: list[str] = []
+        bindings: dict[str, Any] = {"limit": query.limit}
+        for field in ("project", "name", "version", "model", "status", "user", "session",
+                      "since", "until", "sentiment"):  # fmt: skip
+            value = getattr(query, field)
+            if value is not None:
+                conditions.append(_SQL[f"where_{field}"])
+                bindings[field] = value
+        if query.text is not None:
+            conditions.append(_SQL["where_text"])
+            bindings["text"] = f"%{_like(to_json(query.text)[1:-1])}%"
+        if query.feedback:
+            conditions.append(_SQL["where_feedback"])
+            bindings["feedback"] = to_json([
+                {"type": name, "value": value, "any": value is None}
+                for name, value in query.feedback.items()
+            ])  # fmt: skip
+        if query.after is not None:
+            conditions.append(_SQL["where_after"])
+            bindings["after_created_at"], bindings["after_id"] = query.after
+        where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+        with self._reading() as connection:
+            found = connection.execute(
+                f"{_SELECT_GENERATION}{where}{_SQL['newest_first']}", bindings
+            )
+            return [_generation_row(columns) for columns in found]
+
+    def history(self, data_ids: Sequence[str], project: str | None = None) -> list[FeedbackRow]:
+        with self._reading() as connection:
+            found = connection.execute(
+                _SELECT_FEEDBACK + _SQL["by_generations"],
+                {"data_ids": to_json(list(data_ids)), "project": project},
+            )
+            return [_feedback_row(columns) for columns in found]
+
+    def resolve(self, external_id: str, project: str | None = None) -> str | None:
+        bindings = {"external_id": external_id, "project": project}
+        return self._value("resolve_alias", bindings)
+
+    def put_alias(self, project: str, external_id: str, data_id: str) -> None:
+        with self._transaction() as connection:
+            connection.execute(_SQL["put_alias"], (external_id, project, data_id))
+
+    def feedback_types(self, project: str) -> dict[str, FeedbackType]:
+        with self._reading() as connection:
+            found = connection.execute(_SQL["feedback_types"], {"project": project})
+            return {name: from_json_definition(definition) for name, definition in found}
+
+    def put_feedback_type(self, project: str, definition: FeedbackType) -> None:
+        values = (project, definition.name, as_json_definition(definition))
+        with self._transaction() as connection:
+            connection.execute(_SQL["put_feedback_type"], values)
+
+    def projects(self) -> list[str]:
+        with self._reading() as connection:
+            return [project for (project,) in connection.execute(_SQL["projects"])]
+
+    def setting(self, name: str, make: Callable[[], str]) -> str:
+        kept = self._value("get_setting", {"name": name})
+        if kept is None:
+            with self._transaction() as connection:
+                connection.execute(_SQL["make_setting"], (name, make()))
+            kept = self._value("get_setting", {"name": name})
+        return str(kept)
+
+    def erase(self, user: str, project: str | None = None) -> int:
+        bindings = {"user": user, "project": project}
+        with self._transaction() as connection:
+            before = connection.total_changes()
+            for name in ("erase_current", "erase_feedback", "erase_generations"):
+                connection.execute(_SQL[name], bindings)
+            return connection.total_changes() - before
+
+    def forget_after_fork(self) -> None:
+        # Closing an inherited handle would drop the parent's file locks; leak it instead.
+        _LEAKED.append((self._writer, self._readers))
+        self._writer, self._readers, self._lock = None, [], threading.RLock()
+
+    def close(self) -> None:
+        with self._lock:
+            for connection in (*self._readers, self._writer):
+                if connection is not None:
+                    connection.close()
+            self._writer, self._readers = None, []
+
+    def _value(self, name: str, bindings: dict[str, Any]) -> Any:
+        with self._reading() as connection:
+            row = connection.execute(_SQL[name], bindings).fetchone()
+            return None if row is None else row[0]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[apsw.Connection]:
+        with self._errors(), self._lock:
+            connection = self._write_connection()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _reading(self) -> Iterator[apsw.Connection]:
+        with self._errors():
+            connection = self._borrow()
+            try:
+                yield connection
+            finally:
+                self._readers.append(connection)
+
+    def _borrow(self) -> apsw.Connection:
+        try:
+            return self._readers.pop()
+        except IndexError:
+            with self._lock:
+                self._write_connection()  # makes the file and its schema when they are missing
+            connection = apsw.Connection(self.path, flags=apsw.SQLITE_OPEN_READWRITE)
+            connection.set_busy_timeout(int(BUSY_TIMEOUT_S * 1000))
+            connection.execute("PRAGMA query_only = ON")
+            return connection
+
+    def _write_connection(self) -> apsw.Connection:
+        if self._writer is None:
+            self._create_file()
+            connection = apsw.Connection(self.path, flags=apsw.SQLITE_OPEN_READWRITE)
+            try:
+                _prepare(connection, self.path)
+            except BaseException:
+                connection.close()
+                raise
+            self._writer = connection
+        return self._writer
+
+    def _create_file(self) -> None:
+        flags = os.O_CREAT | os.O_RDWR | getattr(os, "O_CLOEXEC", 0)
+        try:
+            os.close(os.open(self.path, flags, 0o600))
+        except OSError as error:
+            raise StoreUnavailable(
+                f"cannot open the database {self.path}: {error.strerror or error}"
+            ) from error
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (apsw.BusyError, apsw.LockedError) as error:
+            raise StoreBusy(f"the database {self.path} is locked: {error}") from error
+        except (apsw.NotADBError, apsw.CorruptError) as error:
+            raise StoreUnavailable(f"{self.path} is damaged or no database: {error}") from error
+        except (
+            apsw.CantOpenError,
+            apsw.FullError,
+            apsw.IOError,
+            apsw.PermissionsError,
+            apsw.ReadOnlyError,
+        ) as error:
+            raise StoreUnavailable(f"cannot use the database {self.path}: {error}") from error
+        except apsw.Error as error:
+            raise StoreError(f"the database {self.path} refused: {error}") from error
+
+
+_LEAKED: list[Any] = []
+
+
+def _prepare(connection: apsw.Connection, path: str) -> None:
+    connection.set_busy_timeout(int(BUSY_TIMEOUT_S * 1000))
+    if connection.readonly("main"):
+        raise StoreUnavailable(f"the database {path} is read-only")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    migrate(connection, migrations("sqlite"), path)
+
+
+def migrate(connection: apsw.Connection, scripts: Sequence[str], path: str) -> None:
+    """Bring the schema up to the last of `scripts`, each in a transaction with its number.
+
+    Raises:
+        StoreTooNew: the file has seen more of them than this program has.
+    """
+    if _version(connection, path) == len(scripts):
+        return
+    for number, script in enumerate(scripts, start=1):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            # Another process may have got here first, so the number is read under the lock.
+            if _version(connection, path) < number:
+                connection.execute(script)
+                connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {number}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+    if _version(connection, path) > len(scripts):
+        raise StoreTooNew
+
+
+def _version(connection: apsw.Connection, path: str) -> int:
+    application = connection.pragma("application_id")
+    version = int(connection.pragma("user_version"))
+    if application not in (0, _APPLICATION_ID) or (application == 0 and version != 0):
+        raise StoreUnavailable(f"{path} is a database of another program")
+    if version > len(migrations("sqlite")):
+        raise StoreTooNew(
+            f"{path} was written by a newer version of Afterword; upgrade to open it"
+        )
+    return version
+
+
+def _put_generations(connection: apsw.Connection, rows: Sequence[GenerationRow]) -> None:
+    insert = _SQL["insert_generation"]
+    for row in rows:
+        connection.execute(insert, _values(patched(row), GENERATION_COLUMNS))
+        if connection.changes() == 0:
+            old = _generation(connection, row.id, row.project)
+            assert old is not None, "the row that stood in the way is there"
+            merged = merge(old, row)
+            if merged != old:
+                connection.execute(
+                    _SQL["replace_generation"], _values(merged, GENERATION_COLUMNS)
+                )
+    awaited = connection.execute(
+        _SQL["awaited"], {"data_ids": to_json([row.id for row in rows])}
+    ).fetchall()
+    if awaited:
+        arrived = {row.id: row.project for row in rows if row.status != "waiting"}
+        for (data_id,) in awaited:
+            if data_id in arrived:
+                bindings = {"data_id": data_id, "project": arrived[data_id]}
+                for name in ("settle_current", "drop_stubs", "settle_feedback"):
+                    connection.execute(_SQL[name], bindings)
+
+
+def _put_feedback(connection: apsw.Connection, row: FeedbackRow) -> FeedbackRow:
+    if row.provisional:
+        known = connection.execute(_SQL["project_of"], {"id": row.data_id}).fetchone()
+        if known is not None:
+            row.project = known[0]
+            row.provisional = known[1] == "waiting"
+    bindings = {name: getattr(row, name) for name in FEEDBACK_COLUMNS}
+    same = connection.execute(_SELECT_FEEDBACK + _SQL["same_feedback"], bindings).fetchone()
+    if same is not None:
+        return _feedback_row(same)
+    stub = waiting(row)
+    connection.execute(_SQL["insert_generation"], _values(stub, GENERATION_COLUMNS))
+    connection.execute(_SQL["insert_feedback"], _values(row, FEEDBACK_COLUMNS))
+    history = connection.execute(_SELECT_FEEDBACK + _SQL["by_key"], bindings)
+    standing = current(_feedback_row(columns) for columns in history)
+    connection.execute(_SQL["drop_current"], bindings)
+    for found in standing:
+        connection.execute(
+            _SQL["insert_current"],
+            (found.project, found.data_id, found.type, found.rater, found.label,
+             found.value, found.sentiment),
+        )  # fmt: skip
+    return row
+
+
+def _generation(
+    connection: apsw.Connection, data_id: str, project: str | None
+) -> GenerationRow | None:
+    found = connection.execute(
+        _SELECT_GENERATION + _SQL["by_id"], {"id": data_id, "project": project}
+    ).fetchone()
+    return None if found is None else _generation_row(found)
+
+
+def _values(row: GenerationRow | FeedbackRow, columns: tuple[str, ...]) -> list[Any]:
+    return [getattr(row, column) for column in columns]
+
+
+def _generation_row(columns: Sequence[Any]) -> GenerationRow:
+    return GenerationRow(**dict(zip(GENERATION_COLUMNS, columns, strict=True)))
+
+
+def _feedback_row(columns: Sequence[Any]) -> FeedbackRow:
+    row = FeedbackRow(**dict(zip(FEEDBACK_COLUMNS, columns, strict=True)))
+    row.several, row.unset = bool(row.several), bool(row.unset)
+    row.provisional = bool(row.provisional)
+    return row
+
+
+def _like(text: str) -> str:
+    return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
