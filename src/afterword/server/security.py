@@ -1,0 +1,98 @@
+"""What every page of the server says to browsers, and which posts it takes from them (layer 5)."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["CONTENT_SECURITY_POLICY", "SecurityHeaders", "cross_site_reason"]
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+        "object-src 'none'",
+        "require-trusted-types-for 'script'",
+    )
+)
+
+_HEADERS = (
+    ("Content-Security-Policy", CONTENT_SECURITY_POLICY),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class SecurityHeaders:
+    """ASGI middleware: every response, errors included, carries the security headers.
+
+    ``Cache-Control: no-store`` is added unless the response says how it may be cached.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS:
+                    headers[name] = value
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+
+def cross_site_reason(headers: Headers, scheme: str) -> str | None:
+    """Why a form post must be refused as coming from another site; None when it may pass.
+
+    `Origin`, or `Referer` where a client sends no Origin, must name the host asked for. A
+    missing pair is refused too: every browser that submits forms sends one of them. The scheme
+    is held to only when the request itself came over https, because a proxy that ends TLS hides it.
+    """
+    if headers.get("sec-fetch-site") == "cross-site":
+        return "The browser says this form was sent by another site."
+    host = headers.get("host", "")
+    source = headers.get("origin") or headers.get("referer")
+    if source is None or len(headers.getlist("origin")) > 1:
+        return "The request names no Origin, so it cannot be told from one sent by another site."
+    origin = _origin(source)
+    if origin is None:
+        return "The request's Origin is not one of a web page."
+    source_scheme, source_host, source_port = origin
+    asked = _origin(f"{source_scheme}://{host}")
+    if asked is None or asked[1:] != (source_host, source_port):
+        return f"The form was sent from {source[:200]}, but this is {host[:200]}."
+    if scheme == "https" and source_scheme != "https":
+        return "The form was sent from a page that was not loaded over https."
+    return None
+
+
+def _origin(url: str) -> tuple[str, str, int] | None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    default_port = _DEFAULT_PORTS.get(parts.scheme)
+    if default_port is None or not parts.hostname or parts.username is not None:
+        return None
+    return parts.scheme, parts.hostname, port or default_port
