@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, overload
@@ -17,6 +18,7 @@ from afterword.desk import Desk, await_, feedback_entries, wait
 from afterword.drafting import draft
 from afterword.errors import InvalidInput, NoGenerationInContext, StoreError
 from afterword.feedback.rows import FeedbackRow
+from afterword.feedback.statements import moment
 from afterword.feedback.types import declare
 from afterword.ids import new_id
 from afterword.listing import cursor, query
@@ -134,6 +136,38 @@ class Client:
             groups = await asyncio.to_thread(self._feedback_rows, entries, listed)
         kept = await await_(groups, self.desk.submit(groups))
         return kept if listed else kept[0]
+
+    async def rate(
+        self,
+        entries: list[dict[str, Any]],
+        *,
+        project: str,
+        subject: str,
+        user: str | None,
+        earliest_s: int,
+    ) -> list[Feedback]:
+        """Record what the holder of a feedback token said: `afeedback` for the helper routes.
+
+        `created_at` of an entry is held between `earliest_s` and now, since a stranger wrote it.
+        """
+        for entry in entries:
+            entry["user"] = user
+            given = moment(entry.pop("created_at", None))
+            if given is not None:
+                now = time.time()
+                entry["created_at"] = min(max(given / 1e6, earliest_s), now)
+
+        def rows() -> list[list[FeedbackRow]]:
+            return self.desk.rows(
+                entries,
+                default_data_id=_last_data_id,
+                listed=len(entries) > 1,
+                project=project,
+                subject=subject,
+            )
+
+        groups = rows() if self.store.is_local else await asyncio.to_thread(rows)
+        return await await_(groups, self.desk.submit(groups))
 
     def _feedback_rows(self, entries: list[Any], listed: bool) -> list[list[FeedbackRow]]:
         return self.desk.rows(entries, default_data_id=_last_data_id, listed=listed)
@@ -324,6 +358,11 @@ class Client:
     def status(self) -> Status:
         """Where every captured record is now. Never blocks on the store."""
         return self.recorder.status()
+
+    @property
+    def has_keyring(self) -> bool:
+        """Whether `keyring` will answer at once."""
+        return bool(self._keyring)
 
     def keyring(self) -> tuple[tuple[str, bytes], ...]:
         """The secrets that sign feedback tokens, newest first; empty when there are none.

@@ -68,7 +68,9 @@ class Trail(Active):
         "_user",
         "client_gone",
         "data_ids",
+        "issuer",
         "metadata",
+        "subject",
         "upcoming",
     )
 
@@ -95,6 +97,9 @@ class Trail(Active):
         self.client_gone = False
         #: The data ID of the newest stream made here that has not begun, or None.
         self.upcoming: str | None = None
+        #: What the web layer keeps here: who mints tokens, and for whom.
+        self.issuer: Any = None
+        self.subject: Any = None
 
     @property
     def last(self) -> str | None:

@@ -56,6 +56,10 @@ class Desk:
         if len(self._places) > _PLACES_KEPT:
             self._places.popitem(last=False)
 
+    def noted_place(self, data_id: str) -> str:
+        """The project of a generation of this process, without asking the store."""
+        return self._places.get(data_id, self._project)
+
     def place_of(self, data_id: str) -> str | None:
         """The project of a generation, as far as this process or the store knows."""
         return self._places.get(data_id) or self._store.project_of(data_id)
@@ -106,9 +110,7 @@ class Desk:
         ]
         now = self._now()
         return [
-            self._fitted(
-                statement, now + index, index if listed else None, project, subject
-            )
+            self._fitted(statement, now + index, index if listed else None, project, subject)
             for index, statement in enumerate(statements)
         ]
 
@@ -195,7 +197,9 @@ async def await_(
         raise DeliveryError(_SILENT) from None
 
 
-_SILENT = f"the store did not answer within {ANSWER_TIMEOUT_S:.0f} s; the feedback may be kept later"
+_SILENT = (
+    f"the store did not answer within {ANSWER_TIMEOUT_S:.0f} s; the feedback may be kept later"
+)
 
 
 _POSITIONAL = ("data_id", "type", "value")
@@ -208,7 +212,8 @@ def feedback_entries(
     if data_id is not None and not isinstance(data_id, (str, bytes)):
         if not isinstance(data_id, Iterable) or args or kwargs:
             raise InvalidInput(
-                "feedback takes the fields of one statement, or one list of mappings", field="data_id"
+                "feedback takes the fields of one statement, or one list of mappings",
+                field="data_id",
             )
         if isinstance(data_id, Mapping):
             return [data_id], False

@@ -61,9 +61,7 @@ def _position(after: Any) -> tuple[int, str] | None:
     return int(created_at), data_id
 
 
-def _feedback(
-    wanted: Any, types: Mapping[str, FeedbackType]
-) -> dict[str, str | None]:
+def _feedback(wanted: Any, types: Mapping[str, FeedbackType]) -> dict[str, str | None]:
     if wanted is None:
         return {}
     if not isinstance(wanted, Mapping):

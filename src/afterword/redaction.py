@@ -43,9 +43,7 @@ _DETECTORS = (
         ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-"),
         "<redacted: api key>",
     ),
-    _Detector(
-        r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b", ("AKIA", "ASIA"), "<redacted: api key>"
-    ),
+    _Detector(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b", ("AKIA", "ASIA"), "<redacted: api key>"),
     _Detector(r"\bAIza[A-Za-z0-9_-]{30,}", ("AIza",), "<redacted: api key>"),
     _Detector(r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}", ("xox",), "<redacted: api key>"),
     _Detector(
@@ -149,7 +147,9 @@ def _compiled(rule: Rule) -> Callable[[str], str]:
         try:
             rule = re.compile(rule)
         except re.error as error:
-            raise ConfigError(f"redaction rule {rule!r} is not a regular expression: {error}") from None
+            raise ConfigError(
+                f"redaction rule {rule!r} is not a regular expression: {error}"
+            ) from None
     if isinstance(rule, re.Pattern):
         pattern = rule
         return lambda text: pattern.sub("<redacted>", text)

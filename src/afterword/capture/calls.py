@@ -252,7 +252,11 @@ def _sampled(sample: float | Callable[[], bool]) -> bool:
 
 def _described(error: BaseException) -> tuple[str, str]:
     kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    name = (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
     try:
         message = str(error)
     except Exception:
@@ -348,7 +352,9 @@ def _inputs(call: Call, packed: dict[str, Any]) -> Any:
     for name, value in bound.items():
         if type(value) is Packed and value.truncated:
             packed["inputs"] = value
-        plain_values[name] = [plain(item) for item in value] if type(value) is list else plain(value)
+        plain_values[name] = (
+            [plain(item) for item in value] if type(value) is list else plain(value)
+        )
     return plain_values
 
 

@@ -34,9 +34,7 @@ class Draft:
 
     __slots__ = ("columns", "redactor", "size_bytes", "values")
 
-    def __init__(
-        self, columns: dict[str, Any], values: dict[str, Any], redactor: Redactor
-    ) -> None:
+    def __init__(self, columns: dict[str, Any], values: dict[str, Any], redactor: Redactor) -> None:
         self.columns = columns
         self.values = values
         self.redactor = redactor

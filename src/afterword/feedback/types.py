@@ -50,9 +50,7 @@ DEFAULT_TYPES: dict[str, FeedbackType] = {
         FeedbackType(
             name="issue",
             cls="multi_select",
-            labels=_labels(
-                "", "incorrect incomplete irrelevant offensive too_long bad_format"
-            ),
+            labels=_labels("", "incorrect incomplete irrelevant offensive too_long bad_format"),
         ),
         FeedbackType(name="correction", cls="text", signal="free-form"),
         FeedbackType(name="comment", cls="text", signal="free-form"),
@@ -123,9 +121,7 @@ def _parsed_label(entry: Any) -> Label:
     else:
         name, sentiment = entry, None
     if not isinstance(name, str) or not 0 < len(name) <= _MAX_LABEL_CHARS:
-        raise InvalidInput(
-            f"a label is text of 1 to {_MAX_LABEL_CHARS} characters", field="labels"
-        )
+        raise InvalidInput(f"a label is text of 1 to {_MAX_LABEL_CHARS} characters", field="labels")
     try:
         return Label(name, _SENTIMENTS[sentiment])
     except (KeyError, TypeError):

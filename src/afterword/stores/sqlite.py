@@ -289,9 +289,7 @@ def _version(connection: apsw.Connection, path: str) -> int:
     if application not in (0, _APPLICATION_ID) or (application == 0 and version != 0):
         raise StoreUnavailable(f"{path} is a database of another program")
     if version > len(migrations("sqlite")):
-        raise StoreTooNew(
-            f"{path} was written by a newer version of Afterword; upgrade to open it"
-        )
+        raise StoreTooNew(f"{path} was written by a newer version of Afterword; upgrade to open it")
     return version
 
 
@@ -304,9 +302,7 @@ def _put_generations(connection: apsw.Connection, rows: Sequence[GenerationRow])
             assert old is not None, "the row that stood in the way is there"
             merged = merge(old, row)
             if merged != old:
-                connection.execute(
-                    _SQL["replace_generation"], _values(merged, GENERATION_COLUMNS)
-                )
+                connection.execute(_SQL["replace_generation"], _values(merged, GENERATION_COLUMNS))
     awaited = connection.execute(
         _SQL["awaited"], {"data_ids": to_json([row.id for row in rows])}
     ).fetchall()

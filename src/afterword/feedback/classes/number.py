@@ -36,7 +36,9 @@ def accept(definition: FeedbackType, value: Any) -> list[FeedbackValue]:
         return [value]
     wanted = "a number"
     if low is not None or high is not None:
-        wanted += f" from {'-∞' if low is None else f'{low:g}'} to {'∞' if high is None else f'{high:g}'}"
+        wanted += (
+            f" from {'-∞' if low is None else f'{low:g}'} to {'∞' if high is None else f'{high:g}'}"
+        )
     if step is not None:
         wanted += f" in steps of {step:g}"
     raise FeedbackRejected(

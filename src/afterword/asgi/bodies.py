@@ -1,0 +1,166 @@
+"""Reading what a browser posts, strictly (layer 5)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, cast
+
+import anyio
+from starlette.requests import Request
+
+from afterword.asgi.limits import Limits
+
+_ENTRY_FIELDS = ("data_id", "type", "value", "comment", "metadata", "created_at", "unset")
+_MEDIA_TYPES = ("application/json", "text/plain")
+
+
+class Refused(Exception):
+    """A refusal: what the browser is told."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        field: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.headers = headers
+        self.body: dict[str, Any] = {"detail": detail}
+        if field is not None:
+            self.body["errors"] = [{"field": field, "message": detail}]
+
+    @classmethod
+    def for_now(cls, wait_s: float) -> Refused:
+        """Too many requests; they may come again in so many seconds."""
+        wait = str(max(1, math.ceil(wait_s)))
+        return cls(429, f"too many requests; try again in {wait} s", headers={"Retry-After": wait})
+
+    def origin_of(self, request: Request, origins: frozenset[str]) -> str | None:
+        """The origin that may read this refusal."""
+        origin = request.headers.get("origin")
+        return origin if origin in origins else None
+
+
+async def json_body(request: Request, limits: Limits) -> dict[str, Any]:
+    """The body as a JSON object.
+
+    Raises:
+        Refused: 415, 413, 408, 400 or 422, by what is wrong with it.
+    """
+    media_type, _, parameters = request.headers.get("content-type", "").partition(";")
+    charset = parameters.strip().lower().replace('"', "")
+    if media_type.strip().lower() not in _MEDIA_TYPES or charset not in ("", "charset=utf-8"):
+        raise Refused(415, "the body must be application/json, or text/plain that holds JSON")
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise Refused(415, "the body must not be compressed")
+    data = await _bytes(request, limits)
+    try:
+        value = json.loads(data.decode(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise Refused(400, "the body is not JSON") from None
+    if not isinstance(value, dict):
+        raise Refused(422, "the body must be a JSON object", "body")
+    if _is_deeper(value, limits.depth):
+        raise Refused(422, f"the body is nested deeper than {limits.depth}", "body")
+    return cast("dict[str, Any]", value)
+
+
+async def _bytes(request: Request, limits: Limits) -> bytes:
+    too_large = Refused(413, f"the body must be at most {limits.body_bytes} bytes")
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared[:18]) > limits.body_bytes:
+        raise too_large
+    data = b""
+    with anyio.move_on_after(limits.read_timeout_s) as deadline:
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > limits.body_bytes:
+                raise too_large
+    if deadline.cancelled_caught:
+        raise Refused(408, "the body took too long to arrive", headers={"Connection": "close"})
+    return data
+
+
+def feedback_entries(body: dict[str, Any], limits: Limits) -> list[dict[str, Any]]:
+    """The entries of a body in either of its two forms, their shape checked.
+
+    Raises:
+        Refused: 422 that names the field.
+    """
+    if "feedback" in body:
+        given = body["feedback"]
+        _check_fields(body, ("token", "feedback"), "")
+        if not isinstance(given, list) or not given:
+            raise Refused(422, "feedback must be a list of entries", "feedback")
+        entries = cast("list[Any]", given)
+        if len(entries) > limits.entries:
+            raise Refused(422, f"feedback must have at most {limits.entries} entries", "feedback")
+        return [_entry(entry, limits, f"feedback[{index}].") for index, entry in enumerate(entries)]
+    return [_entry({k: v for k, v in body.items() if k != "token"}, limits, "")]
+
+
+def _entry(entry: Any, limits: Limits, where: str) -> dict[str, Any]:
+    if not isinstance(entry, dict):
+        raise Refused(422, f"{where.rstrip('.')} must be an object", where.rstrip("."))
+    fields = cast("dict[str, Any]", entry)
+    _check_fields(fields, _ENTRY_FIELDS, where)
+    if not isinstance(fields.get("type"), str):
+        raise Refused(422, f"{where}type is missing", f"{where}type")
+    if "value" not in fields and not fields.get("unset"):
+        raise Refused(422, f"{where}value is missing; null retracts", f"{where}value")
+    if not isinstance(fields.get("data_id", ""), str):
+        raise Refused(422, f"{where}data_id must be text", f"{where}data_id")
+    for name in ("value", "comment"):
+        text = fields.get(name)
+        if isinstance(text, str) and len(text) > limits.text_chars:
+            raise Refused(
+                422,
+                f"{where}{name} must be at most {limits.text_chars} characters",
+                f"{where}{name}",
+            )
+    return dict(fields)
+
+
+def token_list(body: dict[str, Any], limits: Limits) -> list[str]:
+    """The tokens of a body of ``/mine``.
+
+    Raises:
+        Refused: 422 that names the field.
+    """
+    _check_fields(body, ("tokens",), "")
+    tokens = body.get("tokens")
+    if not isinstance(tokens, list) or not all(
+        isinstance(token, str) for token in cast("list[Any]", tokens)
+    ):
+        raise Refused(422, "tokens must be a list of texts", "tokens")
+    found = cast("list[str]", tokens)
+    if len(found) > limits.entries:
+        raise Refused(422, f"tokens must have at most {limits.entries} entries", "tokens")
+    return found
+
+
+def _check_fields(fields: dict[str, Any], known: tuple[str, ...], where: str) -> None:
+    for name in fields:
+        if name not in known:
+            raise Refused(
+                422,
+                f"unknown field {where}{name:.50}; known: {', '.join(known)}",
+                f"{where}{name:.50}",
+            )
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    if not isinstance(value, (dict, list)):
+        return False
+    if depth == 0:
+        return True
+    items = cast("dict[str, Any]", value).values() if isinstance(value, dict) else value
+    return any(_is_deeper(item, depth - 1) for item in cast("list[Any]", items))
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")

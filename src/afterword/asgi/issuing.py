@@ -1,0 +1,101 @@
+"""Who mints tokens for a trail, and the ways to hand one to a client (layer 5)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from afterword.asgi.tokens import DEFAULT_TTL_S, mint, random_subject, subject_of
+from afterword.client import Client, default_client
+from afterword.context import Trail, current_trail
+from afterword.errors import NoGenerationInContext
+
+
+class Issuer:
+    """Mints tokens with one client's keyring. Safe from any thread."""
+
+    def __init__(
+        self,
+        client: Client | None = None,
+        *,
+        ttl_s: int = DEFAULT_TTL_S,
+        types: Sequence[str] | None = None,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._client = client
+        self._ttl_s = ttl_s
+        self._types = types
+        self._now_s = now_s
+
+    @property
+    def client(self) -> Client:
+        """The client given, else the default one."""
+        return self._client or default_client()
+
+    def token(self, trail: Trail, data_id: str) -> str | None:
+        """A token for `data_id` and the trail's other generations; None when there is no secret.
+
+        May block the first time, to read the secret from the store.
+        """
+        keyring = self.client.keyring()
+        if not keyring:
+            return None
+        key_id = keyring[0][0]
+        user = trail.user
+        if user is not None:
+            subject, bound = subject_of(keyring, key_id, "user", user), True
+        else:
+            if trail.subject is None:
+                session = trail.session
+                trail.subject = (
+                    random_subject()
+                    if session is None
+                    else subject_of(keyring, key_id, "session", session)
+                )
+            subject, bound = trail.subject, False
+        others = [known for known in reversed(trail.data_ids) if known != data_id]
+        return mint(
+            keyring,
+            self.client.desk.noted_place(data_id),
+            [data_id, *others],
+            subject=subject or random_subject(),
+            bound=bound,
+            types=self._types,
+            now_s=int(self._now_s()),
+            ttl_s=self._ttl_s,
+        )
+
+
+def handle() -> dict[str, str | None]:
+    """``{"data_id": ..., "token": ...}`` of the trail open here, for a JSON body or a message.
+
+    The data ID is that of the generation that runs or ran last; before the first one, the one it
+    will have. The token is None when there is no secret to sign it with.
+
+    Raises:
+        NoGenerationInContext: there is no trail: open one, or mount the middleware.
+    """
+    trail = current_trail()
+    if trail is None:
+        raise NoGenerationInContext(
+            "no trail is open here; mount FeedbackMiddleware or open trail()"
+        )
+    data_id = trail.upcoming or trail.last or trail.reserve()
+    issuer = trail.issuer or Issuer()
+    return {"data_id": data_id, "token": issuer.token(trail, data_id)}
+
+
+def sse_event() -> str:
+    """A complete ``event: afterword`` frame of a server-sent event stream, holding `handle()`.
+
+    Raises:
+        NoGenerationInContext: there is no trail: open one, or mount the middleware.
+    """
+    return f"event: afterword\ndata: {_json(handle())}\n\n"
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

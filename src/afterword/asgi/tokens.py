@@ -1,0 +1,179 @@
+"""Feedback tokens: ``aw1.<kid>.<payload>.<mac>`` (layer 5).
+
+The format is our own (the design's §5). `aw1` fixes everything: payload a msgpack array in
+unpadded base64url, MAC HMAC-SHA256 over the three parts before it, with a key derived by HKDF
+(RFC 5869) for this one purpose. Nothing about it can be negotiated. A token is authority to give
+feedback on the generations it names, and for nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from afterword.errors import InvalidInput, TokenRejected
+
+MAX_CHARS = 400
+MAX_DATA_IDS = 8
+MAX_TTL_S = 30 * 86_400
+DEFAULT_TTL_S = 86_400
+SKEW_S = 60
+
+Keyring = Sequence[tuple[str, bytes]]
+
+_SHAPE = re.compile(r"aw1\.([A-Za-z0-9_-]{1,16})\.([A-Za-z0-9_-]{1,400})\.([A-Za-z0-9_-]{43})\Z")
+_AUDIENCE = "feedback"
+_SUBJECT_BYTES = 12
+_NO_SECRET = b"no such key"
+
+_pack = msgspec.msgpack.encode
+_unpack = msgspec.msgpack.Decoder(list[Any]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a valid token says. `bound` is true when the subject is a known user's.
+
+    `types` is None when all are allowed. Times are seconds since 1970.
+    """
+
+    key_id: str
+    project: str
+    data_ids: tuple[str, ...]
+    types: tuple[str, ...] | None
+    subject: str
+    bound: bool
+    issued_s: int
+    expires_s: int
+
+
+def mint(
+    keyring: Keyring,
+    project: str,
+    data_ids: Sequence[str],
+    *,
+    subject: str,
+    bound: bool,
+    types: Sequence[str] | None = None,
+    now_s: int,
+    ttl_s: int = DEFAULT_TTL_S,
+) -> str:
+    """A token for these generations, the one it is mainly about first.
+
+    IDs that do not fit into 400 characters are left out from the end.
+
+    Raises:
+        InvalidInput: not even the first one fits, with these types.
+    """
+    key_id, secret = keyring[0]
+    expires_s = now_s + min(ttl_s, MAX_TTL_S)
+    for kept in range(min(len(data_ids), MAX_DATA_IDS), 0, -1):
+        claims = [
+            _AUDIENCE,
+            project,
+            [_short(data_id) for data_id in data_ids[:kept]],
+            None if types is None else list(types),
+            _unbase64(subject),
+            bound,
+            now_s,
+            expires_s,
+        ]
+        signed = f"aw1.{key_id}.{_base64(_pack(claims))}"
+        token = f"{signed}.{_mac(secret, signed)}"
+        if len(token) <= MAX_CHARS:
+            return token
+    raise InvalidInput("the token would be too long; name fewer types", field="types")
+
+
+def read(token: object, keyring: Keyring, *, now_s: int) -> Claims:
+    """The claims of a valid token.
+
+    Raises:
+        TokenRejected: it is not valid. There is one message, whatever the reason.
+    """
+    shape = _SHAPE.match(token) if isinstance(token, str) and len(token) <= MAX_CHARS else None
+    if shape is None:
+        raise TokenRejected
+    assert isinstance(token, str)
+    key_id, payload, mac = shape.groups()
+    secret = dict(keyring).get(key_id)
+    expected = _mac(secret or _NO_SECRET, token[: shape.end(2)])
+    if not hmac.compare_digest(mac, expected) or secret is None:
+        raise TokenRejected
+    try:
+        packed = _unbase64(payload)
+        audience, project, data_ids, types, subject, bound, issued_s, expires_s = _unpack(packed)
+        claims = Claims(
+            key_id=key_id,
+            project=project,
+            data_ids=tuple(_long(data_id) for data_id in data_ids),
+            types=None if types is None else tuple(types),
+            subject=_base64(subject),
+            bound=bound,
+            issued_s=issued_s,
+            expires_s=expires_s,
+        )
+    except (ValueError, TypeError, msgspec.MsgspecError):
+        raise TokenRejected from None
+    if audience != _AUDIENCE or now_s >= expires_s + SKEW_S or now_s < issued_s - SKEW_S:
+        raise TokenRejected
+    return claims
+
+
+def subject_of(keyring: Keyring, key_id: str, kind: str, name: str) -> str | None:
+    """The subject that stands for a user or a session; None when the key is gone."""
+    secret = dict(keyring).get(key_id)
+    if secret is None:
+        return None
+    text = f"{kind}:{name}".encode("utf-8", "surrogatepass")
+    key = _derived(secret, b"afterword feedback-subject/1")
+    return _base64(hmac.digest(key, text, "sha256")[:_SUBJECT_BYTES])
+
+
+def random_subject() -> str:
+    """A subject for someone nobody knows."""
+    return _base64(secrets.token_bytes(_SUBJECT_BYTES))
+
+
+def _mac(secret: bytes, signed: str) -> str:
+    key = _derived(secret, b"afterword feedback-token/1")
+    return _base64(hmac.digest(key, signed.encode("ascii"), "sha256"))
+
+
+@lru_cache(maxsize=64)
+def _derived(secret: bytes, purpose: bytes) -> bytes:
+    extracted = hmac.digest(b"afterword", secret, hashlib.sha256)
+    return hmac.digest(extracted, purpose + b"\x01", hashlib.sha256)
+
+
+def _short(data_id: str) -> bytes | str:
+    try:
+        packed = uuid.UUID(data_id)
+    except ValueError:
+        return data_id
+    return packed.bytes if str(packed) == data_id else data_id
+
+
+def _long(data_id: Any) -> str:
+    return str(uuid.UUID(bytes=data_id)) if isinstance(data_id, bytes) else str(data_id)
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def _unbase64(text: str) -> bytes:
+    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if _base64(data) != text:
+        raise ValueError("not canonical base64url")
+    return data
