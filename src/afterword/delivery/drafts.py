@@ -18,7 +18,9 @@ _TEXT = ("name", "version", "session", "user", "model", "provider", "trace_id", 
 
 def to_text(snapshot: Any, redactor: Redactor) -> str:
     """A snapshot as redacted JSON."""
-    return to_json(redactor.value(plain(snapshot)))
+    value = plain(snapshot)
+    text = to_json(value)
+    return to_json(redactor.value(value)) if redactor.may_change(text) else text
 
 
 def note_truncated(

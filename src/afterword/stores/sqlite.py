@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import apsw
+import msgspec
 
 from afterword.codec import to_json
 from afterword.errors import ConfigError, StoreBusy, StoreError, StoreTooNew, StoreUnavailable
@@ -29,6 +30,8 @@ from afterword.stores.sql import migrations, statements
 BUSY_TIMEOUT_S = 5.0
 
 _APPLICATION_ID = 0x41465457  # "AFTW", so that `file` and we know a file of ours
+#: A generation is a few kB, so the default page holds one and a batch writes half as much again.
+_PAGE_BYTES = 16_384
 _SQL = statements("sqlite")
 _SELECT_GENERATION = f"{_SQL['select_generation']} "
 _SELECT_FEEDBACK = f"{_SQL['select_feedback']} "
@@ -253,6 +256,7 @@ def _prepare(connection: apsw.Connection, path: str) -> None:
     connection.set_busy_timeout(int(BUSY_TIMEOUT_S * 1000))
     if connection.readonly("main"):
         raise StoreUnavailable(f"the database {path} is read-only")
+    connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # counts for a new file only
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     migrate(connection, migrations("sqlite"), path)
@@ -294,15 +298,31 @@ def _version(connection: apsw.Connection, path: str) -> int:
 
 
 def _put_generations(connection: apsw.Connection, rows: Sequence[GenerationRow]) -> None:
-    insert = _SQL["insert_generation"]
-    for row in rows:
-        connection.execute(insert, _values(patched(row), GENERATION_COLUMNS))
-        if connection.changes() == 0:
-            old = _generation(connection, row.id, row.project)
-            assert old is not None, "the row that stood in the way is there"
-            merged = merge(old, row)
-            if merged != old:
-                connection.execute(_SQL["replace_generation"], _values(merged, GENERATION_COLUMNS))
+    values = [_values(patched(row)) for row in rows]
+    before = connection.total_changes()
+    connection.execute("SAVEPOINT batch")
+    connection.executemany(_SQL["insert_generation"], values)
+    if connection.total_changes() - before != len(rows):
+        # Some are there already, or twice in the batch: once more, one at a time.
+        connection.execute("ROLLBACK TO batch")
+        for row in rows:
+            _put_generation(connection, row)
+    connection.execute("RELEASE batch")
+    _settle_awaited(connection, rows)
+
+
+def _put_generation(connection: apsw.Connection, row: GenerationRow) -> None:
+    connection.execute(_SQL["insert_generation"], _values(row))
+    if connection.changes() == 0:
+        old = _generation(connection, row.id, row.project)
+        assert old is not None, "the row that stood in the way is there"
+        merged = merge(old, row)
+        if merged != old:
+            connection.execute(_SQL["replace_generation"], _values(merged))
+
+
+def _settle_awaited(connection: apsw.Connection, rows: Sequence[GenerationRow]) -> None:
+    """Join feedback that came before its generation, in a project it could only guess."""
     awaited = connection.execute(
         _SQL["awaited"], {"data_ids": to_json([row.id for row in rows])}
     ).fetchall()
@@ -326,8 +346,8 @@ def _put_feedback(connection: apsw.Connection, row: FeedbackRow) -> FeedbackRow:
     if same is not None:
         return _feedback_row(same)
     stub = waiting(row)
-    connection.execute(_SQL["insert_generation"], _values(stub, GENERATION_COLUMNS))
-    connection.execute(_SQL["insert_feedback"], _values(row, FEEDBACK_COLUMNS))
+    connection.execute(_SQL["insert_generation"], _values(stub))
+    connection.execute(_SQL["insert_feedback"], _values(row))
     history = connection.execute(_SELECT_FEEDBACK + _SQL["by_key"], bindings)
     standing = current(_feedback_row(columns) for columns in history)
     connection.execute(_SQL["drop_current"], bindings)
@@ -349,8 +369,8 @@ def _generation(
     return None if found is None else _generation_row(found)
 
 
-def _values(row: GenerationRow | FeedbackRow, columns: tuple[str, ...]) -> list[Any]:
-    return [getattr(row, column) for column in columns]
+def _values(row: GenerationRow | FeedbackRow) -> tuple[Any, ...]:
+    return msgspec.structs.astuple(row)
 
 
 def _generation_row(columns: Sequence[Any]) -> GenerationRow:
