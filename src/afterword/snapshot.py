@@ -27,6 +27,8 @@ MAX_MS = 3.0
 _SMALL = 1_024
 _SMALL_DEPTH = 24
 _CHECK_EVERY = 64
+_CONTAINERS = frozenset((dict, list, tuple))
+_LEAVES = frozenset((int, float, bool, type(None)))
 
 _pack: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
 
@@ -53,7 +55,7 @@ def snapshot(value: Any) -> Any:
     elif kind is int:
         if -(1 << 63) <= value < 1 << 63:
             return value
-    elif _weight(value, _SMALL, _SMALL_DEPTH) >= 0:
+    elif kind in _CONTAINERS and _weight(value, _SMALL, _SMALL_DEPTH) >= 0:
         try:
             return Packed(_pack(value))
         except Exception:  # noqa: S110 - lone surrogates, odd keys: the careful way takes them
@@ -74,29 +76,21 @@ def size_bytes(snapshot: Any) -> int:
 
 
 def _weight(value: Any, left: int, depth: int) -> int:
-    """What is left of a small allowance after walking `value`; negative when it is not small."""
-    kind = type(value)
-    if kind is dict:
-        items = value.values()
-    elif kind is list or kind is tuple:
-        items = value
-    elif kind is str:
-        return left - 1 - (len(value) >> 7)
-    elif value is None or kind is int or kind is float or kind is bool:
-        return left - 1
-    else:
-        return -1
-    if depth == 0 or len(items) > left:
+    """What is left of a small allowance after walking a container; negative when it is not small."""
+    items = value.values() if type(value) is dict else value
+    left -= len(items)
+    if left < 0 or depth == 0:
         return -1
     for item in items:
         kind = type(item)
         if kind is str:
-            left -= 1 + (len(item) >> 7)
-        elif kind is int or item is None or kind is float or kind is bool:
-            left -= 1
-        else:
+            if len(item) > 127:
+                left -= len(item) >> 7
+        elif kind in _CONTAINERS:
             left = _weight(item, left, depth - 1)
-        if left < 0:
+            if left < 0:
+                return -1
+        elif kind not in _LEAVES:
             return -1
     return left
 

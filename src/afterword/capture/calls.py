@@ -71,7 +71,7 @@ class Call(Active):
     """A call being recorded. It is also what the context points at while it runs."""
 
     __slots__ = (
-        "arguments", "before", "chunks", "client", "created_ns", "duration_ns", "error",
+        "arguments", "before", "begun", "chunks", "client", "created_ns", "duration_ns", "error",
         "first_ns", "loop", "notes", "output", "room", "root_id", "size_bytes", "skip", "span", "spec",
         "started_ns", "status", "streamed",
     )  # fmt: skip
@@ -97,12 +97,15 @@ def prepare(spec: Spec, args: Any, kwargs: dict[str, Any], skip: int) -> Call | 
             client = default_client()
         active = get_active()
         if active is None:
-            trail = implicit_trail()
+            active = trail = implicit_trail()
             parent = None
         else:
             trail = active.trail
             if trail.done or trail._owner is not None:
-                trail = live_trail(active) or implicit_trail()
+                live = live_trail(active)
+                if live is None:
+                    active = live = implicit_trail()
+                trail = live
             parent = active if active.data_id is not None and not active.done else running(active)
         call = Call()
         call.spec = spec
@@ -115,7 +118,7 @@ def prepare(spec: Spec, args: Any, kwargs: dict[str, Any], skip: int) -> Call | 
         call.skip = skip
         call.notes = call.chunks = call.error = call.output = call.first_ns = call.span = None
         call.before = active
-        call.streamed = False
+        call.streamed = call.begun = False
         call.arguments = _arguments(spec, args, kwargs, skip)
         if spec.project is not None and spec.project != client.project:
             client.desk.note_place(call.data_id, spec.project)
@@ -141,6 +144,7 @@ def _arguments(spec: Spec, args: Any, kwargs: dict[str, Any], skip: int) -> Any:
 
 def begin(call: Call) -> None:
     """The call's first step: it counts from here on. The caller sets the context."""
+    call.begun = True
     if is_outermost(call):
         enlist(call.trail, call.data_id)
     if call.streamed:
@@ -227,21 +231,30 @@ def _end(call: Call, status: str) -> None:
         call.shed()
         call.notes = {**(call.notes or {})}
         call.notes["metadata"] = {**call.notes.get("metadata", {}), "sampled_out": True}
-    size = _CALL_BYTES
-    arguments = call.arguments
-    if type(arguments) is tuple and len(arguments) == 2:
-        size += size_bytes(arguments[0])
-        if arguments[1]:
-            size += sum(map(size_bytes, arguments[1].values()))
-    elif arguments is not None:
-        size += size_bytes(arguments)
-    if call.output is not None:
-        size += size_bytes(call.output)
-    if call.chunks is not None and call.room >= 0:
-        size += MAX_BYTES - call.room
-    call.size_bytes = size
+    call.size_bytes = _size_bytes(call)
     call.before = None
     call.client.recorder.put(call)
+
+
+def _size_bytes(call: Call) -> int:
+    """Roughly what the call's snapshots hold; exact enough to bound the buffer."""
+    size = _CALL_BYTES
+    arguments = call.arguments
+    if type(arguments) is tuple:
+        values = arguments[0]
+        if arguments[1] is not None:
+            values = (*values, *arguments[1].values())
+    else:
+        values = (arguments,)
+    for value in (*values, call.output):
+        kind = type(value)
+        if kind is str:
+            size += len(value)
+        elif kind is Packed:
+            size += len(value.data) + 100
+    if call.chunks is not None and call.room >= 0:
+        size += MAX_BYTES - call.room
+    return size
 
 
 def _sampled(sample: float | Callable[[], bool]) -> bool:

@@ -93,18 +93,13 @@ async def _unrecorded(awaitable: Any) -> Any:
 async def _run(awaitable: Any, call: Call, logged: bool) -> Any:
     begin_quietly(call)
     try:
-        result = await _steps(awaitable, call)
+        result = await drive(awaitable.__await__(), call)
     except BaseException as error:
         end_raised(call, error)
         _drop_inner_frame(error)
         raise
     result = _finished(call, result)
     return Logged(result, call.data_id) if logged else result
-
-
-@types.coroutine
-def _steps(awaitable: Any, call: Call) -> Any:
-    return drive(awaitable.__await__(), call)
 
 
 def _drop_inner_frame(error: BaseException) -> None:
@@ -154,7 +149,7 @@ def _run_later(awaitable: Any, call: Call) -> Any:
 
 async def _run_begun(awaitable: Any, call: Call) -> Any:
     try:
-        result = await _steps(awaitable, call)
+        result = await drive(awaitable.__await__(), call)
     except BaseException as error:
         end_raised(call, error)
         _drop_inner_frame(error)

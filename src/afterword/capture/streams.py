@@ -18,8 +18,6 @@ import wrapt
 from afterword.capture.calls import Call, add_chunk, begin, end_raised, end_stream
 from afterword.context import get_active, is_outermost, set_active
 
-_UNSTARTED, _STARTED = 0, 1
-
 
 class _Stream(wrapt.BaseObjectProxy):  # type: ignore[misc]  # wrapt ships no types
     """What both kinds share: the call, and whether its first step has been."""
@@ -27,7 +25,6 @@ class _Stream(wrapt.BaseObjectProxy):  # type: ignore[misc]  # wrapt ships no ty
     def __init__(self, wrapped: Any, call: Call) -> None:
         super().__init__(wrapped)
         self._self_call = call
-        self._self_state = _UNSTARTED
         call.streamed = True
         call.loop = None
         if is_outermost(call):
@@ -51,9 +48,8 @@ class _Stream(wrapt.BaseObjectProxy):  # type: ignore[misc]  # wrapt ships no ty
         return repr(self.__wrapped__)
 
 
-def _start(stream: _Stream) -> None:
-    stream._self_state = _STARTED
-    call = stream._self_call
+def _start(call: Call) -> None:
+    call.begun = True
     try:
         begin(call)
     except Exception as error:
@@ -73,8 +69,8 @@ class GenerationStream(_Stream):
 
     def __next__(self) -> Any:
         call = self._self_call
-        if self._self_state == _UNSTARTED:
-            _start(self)
+        if not call.begun:
+            _start(call)
         before = get_active()
         set_active(call)
         try:
@@ -101,18 +97,18 @@ class GenerationStream(_Stream):
             value = self.__wrapped__.close()
         except BaseException as error:
             set_active(before)
-            if self._self_state == _STARTED:
+            if call.begun:
                 end_raised(call, error)
             raise
         set_active(before)
-        if self._self_state == _STARTED:
+        if call.begun:
             end_stream(call, "abandoned")
         return value
 
     def _self_step(self, step: Any, *values: Any) -> Any:
         call = self._self_call
-        if self._self_state == _UNSTARTED:
-            _start(self)
+        if not call.begun:
+            _start(call)
         before = get_active()
         set_active(call)
         try:
@@ -127,7 +123,7 @@ class GenerationStream(_Stream):
 
     def __del__(self) -> None:
         call = self._self_call
-        if self._self_state == _UNSTARTED:
+        if not call.begun:
             _never_started(call)
         elif not call.done and hasattr(self.__wrapped__, "close"):
             self.close()
@@ -142,20 +138,20 @@ class AsyncGenerationStream(_Stream):
         return self
 
     def __anext__(self) -> Any:
-        return _step(self, self.__wrapped__.__anext__())
+        return _step(self._self_call, self.__wrapped__.__anext__())
 
     def asend(self, value: Any) -> Any:
-        return _step(self, self.__wrapped__.asend(value))
+        return _step(self._self_call, self.__wrapped__.asend(value))
 
     def athrow(self, *error: Any) -> Any:
-        return _step(self, self.__wrapped__.athrow(*error))
+        return _step(self._self_call, self.__wrapped__.athrow(*error))
 
     def aclose(self) -> Any:
-        return _close(self, self.__wrapped__.aclose())
+        return _close(self._self_call, self.__wrapped__.aclose())
 
     def __del__(self) -> None:
         call = self._self_call
-        if self._self_state == _UNSTARTED:
+        if not call.begun:
             _never_started(call)
             return
         if call.done:
@@ -180,14 +176,13 @@ _CLOSING: set[asyncio.Task[Any]] = set()
 
 
 @types.coroutine
-def _step(stream: _Stream, awaitable: Any) -> Generator[Any, Any, Any]:
+def _step(call: Call, awaitable: Any) -> Generator[Any, Any, Any]:
     """Drive one step of an async stream in the awaiting task, a resumption at a time."""
-    call = stream._self_call
-    if stream._self_state == _UNSTARTED:
-        _start(stream)
+    if not call.begun:
+        _start(call)
         call.loop = asyncio._get_running_loop()
     try:
-        chunk = yield from _driven(awaitable, call)
+        chunk = yield from drive(awaitable.__await__(), call)
     except BaseException as error:
         _ended(call, error, StopAsyncIteration)
         raise
@@ -196,23 +191,19 @@ def _step(stream: _Stream, awaitable: Any) -> Generator[Any, Any, Any]:
 
 
 @types.coroutine
-def _close(stream: _Stream, awaitable: Any) -> Generator[Any, Any, Any]:
-    call = stream._self_call
+def _close(call: Call, awaitable: Any) -> Generator[Any, Any, Any]:
     try:
-        value = yield from _driven(awaitable, call)
+        value = yield from drive(awaitable.__await__(), call)
     except BaseException as error:
-        if stream._self_state == _STARTED:
+        if call.begun:
             end_raised(call, error)
         raise
-    if stream._self_state == _STARTED:
+    if call.begun:
         end_stream(call, "abandoned")
     return value
 
 
-def _driven(awaitable: Any, call: Call) -> Generator[Any, Any, Any]:
-    return drive(awaitable.__await__(), call)
-
-
+@types.coroutine
 def drive(steps: Any, call: Call) -> Generator[Any, Any, Any]:
     """Run an awaitable's steps, each with `call` as the context's innermost generation."""
     value: Any = None
