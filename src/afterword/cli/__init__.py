@@ -1,0 +1,1 @@
+"""The command line: the `afterword` program and its commands (layer 6)."""

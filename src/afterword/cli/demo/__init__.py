@@ -1,0 +1,1 @@
+"""The demo: a chat on a real language model with feedback under every answer (layer 6)."""

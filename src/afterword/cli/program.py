@@ -1,0 +1,18 @@
+"""The `afterword` program: one click group, one command a folder or file (layer 6)."""
+
+from __future__ import annotations
+
+import click
+
+from afterword.cli.demo.command import demo
+
+__all__ = ["program"]
+
+
+@click.group()
+@click.version_option(package_name="afterword", message="afterword %(version)s")
+def program() -> None:
+    """Log what language models answer, and what people make of it."""
+
+
+program.add_command(demo)
