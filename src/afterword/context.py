@@ -12,6 +12,7 @@ contextvars token is ever kept.
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 import threading
 import weakref
@@ -311,13 +312,22 @@ def carry(fn: Callable[P, R]) -> Callable[P, R]:
     Each call of the result runs in that snapshot, whichever thread makes it, and notes its
     generations in the present trail.
     """
-    before = get_active()
-    trail = live_trail(before) or implicit_trail()
-    if trail._owner is None:
-        return cast("Callable[P, R]", bind_to_snapshot_context(fn))
+    trail = live_trail(get_active()) or implicit_trail()
     around = get_active()
-    set_active(trail.shared(around))
+    if trail._owner is not None:
+        set_active(trail.shared(around))
     try:
-        return cast("Callable[P, R]", bind_to_snapshot_context(fn))
+        run = bind_to_snapshot_context(_apply)
     finally:
         set_active(around)
+
+    @functools.wraps(fn)
+    def carried(*args: P.args, **kwargs: P.kwargs) -> R:
+        return cast("R", run(call=functools.partial(fn, *args, **kwargs)))
+
+    return carried
+
+
+def _apply(*, call: Callable[[], Any]) -> Any:
+    # By keyword, since the library's binder loses the arguments given by position.
+    return call()
