@@ -72,8 +72,8 @@ def test_a_filter_that_makes_no_sense_is_named(field: str, value: str) -> None:
 
 def test_changing_a_filter_starts_from_the_first_page() -> None:
     query = LogQuery(project="p", user="a&b=c", after="cursor")
-    assert parse_qs(query.encoded(project="")) == {"user": ["a&b=c"]}
-    assert parse_qs(query.encoded(after="next"))["after"] == ["next"]
+    assert parse_qs(query.encoded(project="").lstrip("?")) == {"user": ["a&b=c"]}
+    assert parse_qs(query.encoded(after="next").lstrip("?"))["after"] == ["next"]
 
 
 def test_the_choices_name_every_label_and_keep_one_nobody_declared() -> None:

@@ -79,10 +79,14 @@ class LogQuery:
         )
 
     def encoded(self, **changes: str) -> str:
-        """The query string with some parameters changed; the page starts anew unless told."""
+        """The query string with some parameters changed, its ``?`` included where it has any.
+
+        It leads to the first page unless `after` is among the changes.
+        """
         changed = replace(self, **{"after": "", **changes})
         pairs = [(field.name, getattr(changed, field.name)) for field in fields(changed)]
-        return urlencode([pair for pair in pairs if pair[1]])
+        encoded = urlencode([pair for pair in pairs if pair[1]])
+        return f"?{encoded}" if encoded else ""
 
     def arguments(self, types: Sequence[FeedbackType]) -> dict[str, Any]:
         """What `Client.generations` takes.

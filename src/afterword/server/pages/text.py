@@ -35,7 +35,7 @@ _SPACE = re.compile(r"\s+")
 
 
 def visible(text: str) -> str:
-    """The text with every hidden character written out, such as ``␀`` or ``\\u202e``."""
+    """The text with every hidden character written out, such as ``\\u202e``."""
     return _HIDDEN.sub(lambda found: _written_out(found.group()), text.replace("\r\n", "\n"))
 
 
@@ -141,11 +141,8 @@ def _written_out(run: str) -> str:
 
 
 def _escape_of(character: str) -> str:
+    # Not the control pictures such as U+2400: many fonts lack them.
     code = ord(character)
-    if code < 0x20:
-        return chr(0x2400 + code)
-    if code == 0x7F:
-        return "␡"
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

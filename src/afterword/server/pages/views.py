@@ -160,12 +160,13 @@ def _banner(status: Status) -> str | None:
         for number, what in (
             (status.dropped, "dropped"),
             (status.dead_lettered, "dead-lettered"),
-            (status.faults, "faults inside Afterword"),
+            (
+                status.faults,
+                "fault inside Afterword" if status.faults == 1 else "faults inside Afterword",
+            ),
         )
         if number > 0
     ]
-    return (
-        f"Not everything was logged: {', '.join(lost)} since this process started."
-        if lost
-        else None
-    )
+    if not lost:
+        return None
+    return f"Not everything was logged: {', '.join(lost)} since this process started."
