@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -32,12 +32,26 @@ SKEW_S = 60
 Keyring = Sequence[tuple[str, bytes]]
 
 _SHAPE = re.compile(r"aw1\.([A-Za-z0-9_-]{1,16})\.([A-Za-z0-9_-]{1,400})\.([A-Za-z0-9_-]{43})\Z")
-_AUDIENCE = "feedback"
 _SUBJECT_BYTES = 12
+_MAC_CHARS = 43
 _NO_SECRET = b"no such key"
 
+
+class _Payload(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """The signed claims, in their order on the wire. UUIDs travel as their 16 bytes."""
+
+    audience: Literal["feedback"]
+    project: str
+    data_ids: Annotated[list[Any], msgspec.Meta(min_length=1, max_length=MAX_DATA_IDS)]
+    types: list[str] | None
+    subject: bytes
+    bound: bool
+    issued_s: int
+    expires_s: int
+
+
 _pack = msgspec.msgpack.encode
-_unpack = msgspec.msgpack.Decoder(list[Any]).decode
+_unpack = msgspec.msgpack.Decoder(_Payload).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,26 +87,28 @@ def mint(
     IDs that do not fit into 400 characters are left out from the end.
 
     Raises:
-        InvalidInput: not even the first one fits, with these types.
+        InvalidInput: not even the first one fits, with this project and these types.
     """
     key_id, secret = keyring[0]
     expires_s = now_s + min(ttl_s, MAX_TTL_S)
     for kept in range(min(len(data_ids), MAX_DATA_IDS), 0, -1):
-        claims = [
-            _AUDIENCE,
-            project,
-            [_short(data_id) for data_id in data_ids[:kept]],
-            None if types is None else list(types),
-            _unbase64(subject),
-            bound,
-            now_s,
-            expires_s,
-        ]
-        signed = f"aw1.{key_id}.{_base64(_pack(claims))}"
-        token = f"{signed}.{_mac(secret, signed)}"
-        if len(token) <= MAX_CHARS:
-            return token
-    raise InvalidInput("the token would be too long; name fewer types", field="types")
+        payload = _Payload(
+            audience="feedback",
+            project=project,
+            data_ids=[_short(data_id) for data_id in data_ids[:kept]],
+            types=None if types is None else list(types),
+            subject=_unbase64(subject),
+            bound=bound,
+            issued_s=now_s,
+            expires_s=expires_s,
+        )
+        signed = f"aw1.{key_id}.{_base64(_pack(payload))}"
+        if len(signed) + 1 + _MAC_CHARS <= MAX_CHARS:
+            return f"{signed}.{_mac(secret, signed)}"
+    raise InvalidInput(
+        f"a token has at most {MAX_CHARS} characters: name fewer types, or shorten the project",
+        field="types",
+    )
 
 
 def read(token: object, keyring: Keyring, *, now_s: int) -> Claims:
@@ -111,23 +127,22 @@ def read(token: object, keyring: Keyring, *, now_s: int) -> Claims:
     if not hmac.compare_digest(mac, expected) or secret is None:
         raise TokenRejected
     try:
-        packed = _unbase64(payload)
-        audience, project, data_ids, types, subject, bound, issued_s, expires_s = _unpack(packed)
-        claims = Claims(
-            key_id=key_id,
-            project=project,
-            data_ids=tuple(_long(data_id) for data_id in data_ids),
-            types=None if types is None else tuple(types),
-            subject=_base64(subject),
-            bound=bound,
-            issued_s=issued_s,
-            expires_s=expires_s,
-        )
-    except (ValueError, TypeError, msgspec.MsgspecError):
+        said = _unpack(_unbase64(payload))
+        data_ids = tuple(_long(data_id) for data_id in said.data_ids)
+    except (ValueError, msgspec.MsgspecError):
         raise TokenRejected from None
-    if audience != _AUDIENCE or now_s >= expires_s + SKEW_S or now_s < issued_s - SKEW_S:
+    if now_s >= said.expires_s + SKEW_S or now_s < said.issued_s - SKEW_S:
         raise TokenRejected
-    return claims
+    return Claims(
+        key_id=key_id,
+        project=said.project,
+        data_ids=data_ids,
+        types=None if said.types is None else tuple(said.types),
+        subject=_base64(said.subject),
+        bound=said.bound,
+        issued_s=said.issued_s,
+        expires_s=said.expires_s,
+    )
 
 
 def subject_of(keyring: Keyring, key_id: str, kind: str, name: str) -> str | None:
@@ -165,7 +180,11 @@ def _short(data_id: str) -> bytes | str:
 
 
 def _long(data_id: Any) -> str:
-    return str(uuid.UUID(bytes=data_id)) if isinstance(data_id, bytes) else str(data_id)
+    if isinstance(data_id, bytes):
+        return str(uuid.UUID(bytes=data_id))
+    if isinstance(data_id, str):
+        return data_id
+    raise ValueError("a data ID is text or the bytes of a UUID")
 
 
 def _base64(data: bytes) -> str:
