@@ -135,9 +135,7 @@ def test_functions_import_only_what_is_optional() -> None:
 
 
 def test_only_context_knows_contextvars_extras() -> None:
-    knowing = [
-        name for name, tree in MODULES.items() if "contextvars_extras" in ast.dump(tree)
-    ]
+    knowing = [name for name, tree in MODULES.items() if "contextvars_extras" in ast.dump(tree)]
     assert knowing == ["afterword.context"]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,3 +54,11 @@ def test_every_method_of_the_client_is_in_the_reference() -> None:
     ]
     missing = [name for name in methods if f"`{name}" not in text]
     assert not missing
+
+
+def test_the_reference_says_what_the_docstrings_say() -> None:
+    tool = REFERENCE.parents[1] / "tools" / "reference.py"
+    done = subprocess.run(
+        [sys.executable, str(tool), "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{done.stdout}run: python tools/reference.py"
