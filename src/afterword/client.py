@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
-import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from itertools import chain
 from typing import Any, overload
 
 from afterword.configuration import check_project, configuration
@@ -18,7 +18,6 @@ from afterword.desk import Desk, await_, feedback_entries, wait
 from afterword.drafting import draft
 from afterword.errors import InvalidInput, NoGenerationInContext, StoreError
 from afterword.feedback.rows import FeedbackRow
-from afterword.feedback.statements import moment
 from afterword.feedback.types import declare
 from afterword.ids import new_id
 from afterword.listing import cursor, query
@@ -29,6 +28,7 @@ from afterword.stores.rows import GenerationRow, to_generation
 
 _SECRET_SETTING = "feedback_secret"  # noqa: S105 - the name of the setting, not its value
 _READ_FLUSH_S = 2.0
+_CLOCK_SLACK_S = 86_400
 
 
 class Client:
@@ -141,30 +141,32 @@ class Client:
         self,
         entries: list[dict[str, Any]],
         *,
+        listed: bool,
         project: str,
         subject: str,
         user: str | None,
-        earliest_s: int,
+        issued_s: int,
     ) -> list[Feedback]:
         """Record what the holder of a feedback token said: `afeedback` for the helper routes.
 
-        `created_at` of an entry is held between `earliest_s` and now, since a stranger wrote it.
+        `created_at` of an entry is held between a day before the token, since clocks of browsers
+        go wrong and their order must stay, and now.
         """
         for entry in entries:
-            entry["user"] = user
-            given = moment(entry.pop("created_at", None))
-            if given is not None:
-                now = time.time()
-                entry["created_at"] = min(max(given / 1e6, earliest_s), now)
+            entry["user"], entry["source"] = user, "end_user"
 
         def rows() -> list[list[FeedbackRow]]:
-            return self.desk.rows(
+            groups = self.desk.rows(
                 entries,
                 default_data_id=_last_data_id,
-                listed=len(entries) > 1,
+                listed=listed,
                 project=project,
                 subject=subject,
             )
+            for row in chain.from_iterable(groups):
+                earliest = (issued_s - _CLOCK_SLACK_S) * 1_000_000
+                row.created_at = min(max(row.created_at, earliest), row.received_at)
+            return groups
 
         groups = rows() if self.store.is_local else await asyncio.to_thread(rows)
         return await await_(groups, self.desk.submit(groups))
@@ -362,7 +364,7 @@ class Client:
     @property
     def has_keyring(self) -> bool:
         """Whether `keyring` will answer at once."""
-        return bool(self._keyring)
+        return bool(self._keyring) or not self.store.is_local
 
     def keyring(self) -> tuple[tuple[str, bytes], ...]:
         """The secrets that sign feedback tokens, newest first; empty when there are none.

@@ -60,9 +60,17 @@ class Desk:
         """The project of a generation of this process, without asking the store."""
         return self._places.get(data_id, self._project)
 
-    def place_of(self, data_id: str) -> str | None:
-        """The project of a generation, as far as this process or the store knows."""
-        return self._places.get(data_id) or self._store.project_of(data_id)
+    def place_of(self, data_id: str, rather: str | None = None) -> str | None:
+        """The project of a generation, as far as this process or the store knows.
+
+        An ID from outside may be that of several; then it is `rather`, if it is one of them.
+        """
+        place = self._places.get(data_id) or self._store.project_of(data_id)
+        if rather is not None and place not in (None, rather):
+            row = self._store.generation(data_id, rather)
+            if row is not None and row.status != "waiting":
+                return rather
+        return place
 
     def types(self, project: str, *, fresh: bool = False) -> dict[str, FeedbackType]:
         """The feedback types of a project by name, the defaults included."""
@@ -122,7 +130,7 @@ class Desk:
         project: str | None,
         subject: str | None,
     ) -> list[FeedbackRow]:
-        place = self.place_of(statement.data_id)
+        place = self.place_of(statement.data_id, project)
         home = place or project or self._project
         if subject is not None and statement.user is None:
             statement.user = self._known_user(statement.data_id, home, subject)

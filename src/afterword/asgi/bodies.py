@@ -3,46 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
 from typing import Any, cast
 
 import anyio
 from starlette.requests import Request
 
 from afterword.asgi.limits import Limits
+from afterword.asgi.refusals import Refused
 
 _ENTRY_FIELDS = ("data_id", "type", "value", "comment", "metadata", "created_at", "unset")
 _MEDIA_TYPES = ("application/json", "text/plain")
-
-
-class Refused(Exception):
-    """A refusal: what the browser is told."""
-
-    def __init__(
-        self,
-        status: int,
-        detail: str,
-        field: str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.headers = headers
-        self.body: dict[str, Any] = {"detail": detail}
-        if field is not None:
-            self.body["errors"] = [{"field": field, "message": detail}]
-
-    @classmethod
-    def for_now(cls, wait_s: float) -> Refused:
-        """Too many requests; they may come again in so many seconds."""
-        wait = str(max(1, math.ceil(wait_s)))
-        return cls(429, f"too many requests; try again in {wait} s", headers={"Retry-After": wait})
-
-    def origin_of(self, request: Request, origins: frozenset[str]) -> str | None:
-        """The origin that may read this refusal."""
-        origin = request.headers.get("origin")
-        return origin if origin in origins else None
 
 
 async def json_body(request: Request, limits: Limits) -> dict[str, Any]:
@@ -55,11 +25,13 @@ async def json_body(request: Request, limits: Limits) -> dict[str, Any]:
     charset = parameters.strip().lower().replace('"', "")
     if media_type.strip().lower() not in _MEDIA_TYPES or charset not in ("", "charset=utf-8"):
         raise Refused(415, "the body must be application/json, or text/plain that holds JSON")
-    if request.headers.get("content-encoding", "identity") != "identity":
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise Refused(415, "the body must not be compressed")
     data = await _bytes(request, limits)
     try:
-        value = json.loads(data.decode(), parse_constant=_refuse_constant)
+        value = json.loads(
+            data.decode(), parse_constant=_refuse_constant, object_pairs_hook=_without_twins
+        )
     except (ValueError, RecursionError):
         raise Refused(400, "the body is not JSON") from None
     if not isinstance(value, dict):
@@ -81,7 +53,9 @@ async def _bytes(request: Request, limits: Limits) -> bytes:
             if len(data) > limits.body_bytes:
                 raise too_large
     if deadline.cancelled_caught:
-        raise Refused(408, "the body took too long to arrive", headers={"Connection": "close"})
+        # HTTP/2 has no such header; there a stream ends without its connection.
+        closing = {"Connection": "close"} if request.get("http_version", "1.1")[0] == "1" else None
+        raise Refused(408, "the body took too long to arrive", headers=closing)
     return data
 
 
@@ -96,7 +70,7 @@ def feedback_entries(body: dict[str, Any], limits: Limits) -> list[dict[str, Any
         _check_fields(body, ("token", "feedback"), "")
         if not isinstance(given, list) or not given:
             raise Refused(422, "feedback must be a list of entries", "feedback")
-        entries = cast("list[Any]", given)
+        entries: list[Any] = given
         if len(entries) > limits.entries:
             raise Refused(422, f"feedback must have at most {limits.entries} entries", "feedback")
         return [_entry(entry, limits, f"feedback[{index}].") for index, entry in enumerate(entries)]
@@ -112,7 +86,7 @@ def _entry(entry: Any, limits: Limits, where: str) -> dict[str, Any]:
         raise Refused(422, f"{where}type is missing", f"{where}type")
     if "value" not in fields and not fields.get("unset"):
         raise Refused(422, f"{where}value is missing; null retracts", f"{where}value")
-    if not isinstance(fields.get("data_id", ""), str):
+    if not isinstance(fields.get("data_id"), (str, type(None))):
         raise Refused(422, f"{where}data_id must be text", f"{where}data_id")
     for name in ("value", "comment"):
         text = fields.get(name)
@@ -122,7 +96,7 @@ def _entry(entry: Any, limits: Limits, where: str) -> dict[str, Any]:
                 f"{where}{name} must be at most {limits.text_chars} characters",
                 f"{where}{name}",
             )
-    return dict(fields)
+    return {name: value for name, value in fields.items() if value is not None or name == "value"}
 
 
 def token_list(body: dict[str, Any], limits: Limits) -> list[str]:
@@ -133,11 +107,11 @@ def token_list(body: dict[str, Any], limits: Limits) -> list[str]:
     """
     _check_fields(body, ("tokens",), "")
     tokens = body.get("tokens")
-    if not isinstance(tokens, list) or not all(
-        isinstance(token, str) for token in cast("list[Any]", tokens)
-    ):
+    if not isinstance(tokens, list):
         raise Refused(422, "tokens must be a list of texts", "tokens")
-    found = cast("list[str]", tokens)
+    found: list[Any] = tokens
+    if not all(isinstance(token, str) for token in found):
+        raise Refused(422, "tokens must be a list of texts", "tokens")
     if len(found) > limits.entries:
         raise Refused(422, f"tokens must have at most {limits.entries} entries", "tokens")
     return found
@@ -164,3 +138,10 @@ def _is_deeper(value: Any, depth: int) -> bool:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a name stands twice in an object")
+    return fields

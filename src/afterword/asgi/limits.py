@@ -7,12 +7,17 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, TypeAlias
 
 from starlette.requests import Request
 
 from afterword.errors import ConfigError
 
 _KEYS_KEPT = 50_000
+
+_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,9 @@ class Limits:
 
     Sizes are bytes and characters, rates are requests a minute; a rate of 0 is no limit.
     `trusted_proxies` are the networks (CIDR) whose X-Forwarded-For is believed.
+
+    Raises:
+        ConfigError: a limit is not usable; the message names it.
     """
 
     body_bytes: int = 16_384
@@ -34,11 +42,22 @@ class Limits:
     trusted_proxies: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        for network in self.trusted_proxies:
-            try:
-                ipaddress.ip_network(network)
-            except ValueError as error:
-                raise ConfigError(f"trusted_proxies: {error}") from None
+        for name in ("body_bytes", "entries", "text_chars", "depth", "read_timeout_s"):
+            _check_number(name, getattr(self, name), above=True)
+        for name in ("per_token", "per_generation", "per_address"):
+            _check_number(name, getattr(self, name), above=False)
+        if isinstance(self.trusted_proxies, str):
+            raise ConfigError("trusted_proxies must be a list of networks such as 10.0.0.0/8")
+        try:
+            _networks(tuple(self.trusted_proxies))
+        except ValueError as error:
+            raise ConfigError(f"trusted_proxies: {error}") from None
+
+
+def _check_number(name: str, value: Any, *, above: bool) -> None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not (value > 0 if above else value >= 0):
+        raise ConfigError(f"{name} must be a number {'above' if above else 'from'} 0")
 
 
 class Rates:
@@ -68,31 +87,47 @@ class Rates:
         return 0.0
 
 
-def address_of(request: Request, limits: Limits) -> str:
-    """The client's address; of IPv6 the /64, since one client has all of it."""
+def address_of(request: Request, limits: Limits) -> str | None:
+    """The client's address, of IPv6 the /64, since one client has all of it.
+
+    None when the server names none, as on a Unix socket.
+    """
     host = request.client.host if request.client else ""
     if limits.trusted_proxies:
-        networks = [ipaddress.ip_network(network) for network in limits.trusted_proxies]
-        hops = request.headers.get("x-forwarded-for", "").split(",")
+        networks = _networks(tuple(limits.trusted_proxies))
+        # Each proxy adds the address it saw on the right, on the same line or on one of its own.
+        hops = ",".join(request.headers.getlist("x-forwarded-for")).split(",")
         while hops and _is_within(host, networks):
-            hop = hops.pop().strip()
+            hop = _without_port(hops.pop().strip())
             if _parsed(hop) is None:
                 break
             host = hop
     parsed = _parsed(host)
     if isinstance(parsed, ipaddress.IPv6Address):
-        mapped = parsed.ipv4_mapped
-        return str(mapped or ipaddress.ip_network((parsed, 64), strict=False))
-    return host
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed or host) or None
 
 
-def _parsed(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _parsed(host: str) -> _Address | None:
     try:
-        return ipaddress.ip_address(host)
+        parsed = ipaddress.ip_address(host)
     except ValueError:
         return None
+    return getattr(parsed, "ipv4_mapped", None) or parsed
 
 
-def _is_within(host: str, networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+def _without_port(hop: str) -> str:
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    host, colon, _ = hop.partition(":")
+    return host if colon and hop.count(":") == 1 else hop
+
+
+def _is_within(host: str, networks: tuple[_Network, ...]) -> bool:
     parsed = _parsed(host)
     return parsed is not None and any(parsed in network for network in networks)
+
+
+@lru_cache(maxsize=16)
+def _networks(texts: tuple[str, ...]) -> tuple[_Network, ...]:
+    return tuple(ipaddress.ip_network(text) for text in texts)

@@ -4,34 +4,41 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from starlette.requests import Request
 
-from afterword.asgi.bodies import Refused
+from afterword.asgi.refusals import Refused
 from afterword.errors import ConfigError
 
-_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?\Z")
+_ORIGIN = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?\Z"
+)
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 def check_origins(origins: Sequence[str]) -> frozenset[str]:
-    """The origins as browsers write them.
+    """The origins as browsers write them: a default port is left out.
 
     Raises:
         ConfigError: one is not a scheme, a host and at most a port.
     """
     if isinstance(origins, str):
         raise ConfigError("origins must be a list of origins")
-    for origin in origins:
-        if not isinstance(origin, str) or not _ORIGIN.match(origin):
-            raise ConfigError(
-                f"origins: {origin!r:.100} is not an origin such as https://app.example.com"
-            )
-    return frozenset(origins)
+    return frozenset(map(_checked, origins))
 
 
-def allowed_origin(request: Request, origins: frozenset[str]) -> str | None:
-    """The request's Origin when it may post, or None when a non-browser sent none.
+def _checked(origin: Any) -> str:
+    found = _ORIGIN.match(origin) if isinstance(origin, str) else None
+    if found is None or int(found["port"] or 0) > 65_535:
+        raise ConfigError(
+            f"origins: {origin!r:.100} is no origin such as 'https://app.example.com'"
+        )
+    return found[0].removesuffix(_DEFAULT_PORTS.get(found["scheme"], ""))
+
+
+def check_origin(request: Request, origins: frozenset[str]) -> None:
+    """Let pass what comes from this site, from the origins listed, and from no browser at all.
 
     Raises:
         Refused: 403, for every other one.
@@ -40,10 +47,8 @@ def allowed_origin(request: Request, origins: frozenset[str]) -> str | None:
     if origin is None:
         if request.headers.get("sec-fetch-site") == "cross-site" and not origins:
             raise Refused(403, "cross-site requests are not allowed here")
-        return None
-    if origin in origins or origin in _own_origins(request):
-        return origin
-    raise Refused(403, "this origin may not post here")
+    elif origin not in origins and origin not in _own_origins(request):
+        raise Refused(403, "this origin may not post here")
 
 
 def cors_headers(origin: str) -> Mapping[str, str]:
@@ -52,6 +57,7 @@ def cors_headers(origin: str) -> Mapping[str, str]:
         "Access-Control-Allow-Origin": origin,
         "Access-Control-Allow-Methods": "POST",
         "Access-Control-Allow-Headers": "content-type",
+        "Access-Control-Expose-Headers": "Retry-After",
         "Access-Control-Max-Age": "600",
         "Vary": "Origin",
     }
@@ -63,5 +69,5 @@ def _own_origins(request: Request) -> set[str]:
     host = request.headers.get("host", "").lower()
     if not host:
         return set()
-    schemes = {request.url.scheme, "https"}
-    return {f"{scheme}://{host.removesuffix(_DEFAULT_PORTS[scheme])}" for scheme in schemes}
+    schemes = {request.scope.get("scheme", "http"), "https"}
+    return {f"{scheme}://{host.removesuffix(_DEFAULT_PORTS.get(scheme, ''))}" for scheme in schemes}

@@ -12,27 +12,28 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
-import anyio
 import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
+from afterword.asgi.bodies import feedback_entries, json_body, token_list
 from afterword.asgi.browser import module_source
-from afterword.asgi.bodies import Refused, feedback_entries, json_body, token_list
 from afterword.asgi.limits import Limits, Rates, address_of
-from afterword.asgi.origins import allowed_origin, check_origins, cors_headers
+from afterword.asgi.origins import check_origin, check_origins, cors_headers
+from afterword.asgi.refusals import Refused, json_response
 from afterword.asgi.tokens import Claims, Keyring, read, subject_of
 from afterword.client import Client, default_client
 from afterword.codec import from_json
 from afterword.context import current_trail
 from afterword.errors import DeliveryError, InvalidInput, StoreError, TokenRejected
 from afterword.feedback.current import current
-from afterword.feedback.rows import FeedbackRow
 
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-_NO_SECRET = "no feedback secret is configured: set AFTERWORD_SECRET to kid:secret on this server"
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_UNKEYED = "no feedback secret is configured: set AFTERWORD_SECRET to kid:secret on this server"
 
 Answer = Callable[[Request], Awaitable[Response]]
 
@@ -52,8 +53,8 @@ def feedback_routes(
     """
     desk = _Routes(check_origins(origins), limits or Limits(), client)
     return [
-        Route("/", partial(desk.answered, desk.give), methods=["POST", "OPTIONS"]),
-        Route("/mine", partial(desk.answered, desk.mine), methods=["POST", "OPTIONS"]),
+        _HomeRoute("/", partial(desk.answered, desk.give), methods=_METHODS),
+        Route("/mine", partial(desk.answered, desk.mine), methods=_METHODS),
         Route("/afterword.js", desk.script, methods=["GET"]),
     ]
 
@@ -65,6 +66,15 @@ def feedback_app(
 ) -> Starlette:
     """The same routes as an ASGI app, for frameworks that mount apps."""
     return Starlette(routes=feedback_routes(origins, limits, client))
+
+
+class _HomeRoute(Route):
+    """The mount path itself. Frameworks that take all of it off pass on an empty path."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] == "http" and scope["path"] == scope.get("root_path", ""):
+            scope = {**scope, "path": f"{scope['path']}/"}
+        return super().matches(scope)
 
 
 class _Routes:
@@ -81,22 +91,22 @@ class _Routes:
     async def answered(self, answer: Answer, request: Request) -> Response:
         """The answer, or the refusal as JSON, with the headers both carry."""
         try:
-            origin = allowed_origin(request, self._origins)
+            if request.method not in ("POST", "OPTIONS"):
+                raise Refused(405, "only POST is taken here", headers={"Allow": "POST, OPTIONS"})
+            check_origin(request, self._origins)
             if request.method == "OPTIONS":
-                response: Response = Response(status_code=204)
+                response = Response(status_code=204)
             else:
                 response = await answer(request)
         except Refused as refusal:
-            origin = refusal.origin_of(request, self._origins)
-            response = JSONResponse(refusal.body, refusal.status, refusal.headers)
+            response = refusal.response()
         except ClientDisconnect:
             return Response(status_code=400)
         except (DeliveryError, StoreError) as error:
-            origin = request.headers.get("origin")
             self.client.faults.note("the feedback route", error)
-            body = {"detail": "the feedback could not be kept just now; try again"}
-            response = JSONResponse(body, 503, {"Retry-After": "2"})
+            response = _away().response()
         response.headers.update(_HEADERS)
+        origin = request.headers.get("origin")
         if origin is not None and origin in self._origins:
             response.headers.update(cors_headers(origin))
         elif self._origins:
@@ -106,69 +116,70 @@ class _Routes:
     async def give(self, request: Request) -> Response:
         body = await json_body(request, self._limits)
         token = body.get("token")
-        if not isinstance(token, str) or not token:
+        if not isinstance(token, str):
             raise Refused(422, "token is missing", "token")
         entries = feedback_entries(body, self._limits)
-        keyring = await self._keyring()
-        claims = self._claims(token, keyring)
+        listed = "feedback" in body
+        claims = self._claims(token, await self._keyring())
         if claims is None:
             raise _forbidden()
-        for entry in entries:
+        for index, entry in enumerate(entries):
             if entry.setdefault("data_id", claims.data_ids[0]) not in claims.data_ids:
                 raise _forbidden()
             if claims.types is not None and entry["type"] not in claims.types:
                 known = ", ".join(claims.types)
-                raise Refused(422, f"this token allows feedback of type: {known}", "type")
-            entry["source"] = "end_user"
-        self._check_rates(request, claims, entries)
-        user = self._user(claims)
+                where = _where(index if listed else None, "type")
+                raise Refused(422, f"this token allows feedback of type: {known}", where)
+        self._check_rates(request, claims, {entry["data_id"] for entry in entries})
         try:
             kept = await self.client.rate(
                 entries,
+                listed=listed,
                 project=claims.project,
                 subject=claims.subject,
-                user=user,
-                earliest_s=claims.issued_s,
+                user=self._user(claims),
+                issued_s=claims.issued_s,
             )
         except InvalidInput as error:
-            raise Refused(422, str(error), error.field or "feedback") from None
+            raise Refused(422, str(error), _where(error.index, error.field or "feedback")) from None
         replies = [
             {"id": row.id, "data_id": row.data_id, "type": row.type, "value": row.value}
             for row in kept
         ]
-        return JSONResponse({"feedback": replies}, 202)
+        return json_response({"feedback": replies}, 202)
 
     async def mine(self, request: Request) -> Response:
         body = await json_body(request, self._limits)
         tokens = token_list(body, self._limits)
-        wait_s = self._rates.wait_s(
-            "address", address_of(request, self._limits), self._limits.per_address
-        )
-        if wait_s:
-            raise Refused.for_now(wait_s)
+        self._check_rate("address", address_of(request, self._limits), self._limits.per_address)
         keyring = await self._keyring()
         found = [self._claims(token, keyring) for token in tokens]
         claims = [claim for claim in found if claim is not None]
-        return JSONResponse(await anyio.to_thread.run_sync(self._said, claims))
+        return json_response(await anyio.to_thread.run_sync(self._said, claims))
 
     def _said(self, claims: list[Claims]) -> dict[str, dict[str, Any]]:
         """What each token's rater has said, by data ID and type."""
         out: dict[str, dict[str, Any]] = {}
         for claim in claims:
             user = self._user(claim)
-            rows = self.client.store.history(claim.data_ids)
             for data_id in claim.data_ids:
-                out.setdefault(data_id, {})
-            mine = [row for row in rows if row.subject == claim.subject or row.rater == user]
-            for row in current(row for row in mine if row.project == _home(mine, claim)):
-                value = from_json(row.value or "null")
-                if row.several:
-                    out[row.data_id].setdefault(row.type, []).append(value)
-                else:
-                    out[row.data_id][row.type] = value
+                said = out.setdefault(data_id, {})
+                home = self.client.desk.place_of(data_id, claim.project) or claim.project
+                history = self.client.store.history([data_id], home)
+                mine = [
+                    row
+                    for row in history
+                    if row.subject == claim.subject or (user is not None and row.rater == user)
+                ]
+                for row in current(mine):
+                    value = from_json(row.value or "null")
+                    if not row.several:
+                        said[row.type] = value
+                    elif value not in said.setdefault(row.type, []):
+                        said[row.type].append(value)
         return out
 
-    def _claims(self, token: object, keyring: Keyring) -> Claims | None:
+    def _claims(self, token: str, keyring: Keyring) -> Claims | None:
         """The claims of a token that is valid for whoever posts; None for every other one."""
         try:
             claims = read(token, keyring, now_s=int(time.time()))
@@ -176,10 +187,10 @@ class _Routes:
             return None
         trail = current_trail()
         named = None if trail is None else trail.user
-        if named is not None and claims.bound:
-            if subject_of(keyring, claims.key_id, "user", named) != claims.subject:
-                return None
-        return claims
+        if named is None or not claims.bound:
+            return claims
+        is_theirs = subject_of(keyring, claims.key_id, "user", named) == claims.subject
+        return claims if is_theirs else None
 
     @staticmethod
     def _user(claims: Claims) -> str | None:
@@ -187,31 +198,27 @@ class _Routes:
         return trail.user if trail is not None and claims.bound else None
 
     async def _keyring(self) -> Keyring:
-        keyring = (
-            await anyio.to_thread.run_sync(self.client.keyring)
-            if not self._warm
-            else (self.client.keyring())
-        )
+        client = self.client
+        if client.has_keyring:
+            keyring = client.keyring()
+        else:
+            keyring = await anyio.to_thread.run_sync(client.keyring)
         if not keyring:
-            raise Refused(503, _NO_SECRET)
+            raise _away() if client.store.is_local else Refused(503, _UNKEYED)
         return keyring
 
-    @property
-    def _warm(self) -> bool:
-        return self.client.has_keyring
+    def _check_rates(self, request: Request, claims: Claims, data_ids: set[str]) -> None:
+        # The address comes last: made-up ones must not push known tokens out of memory.
+        token = f"{claims.subject}{claims.issued_s}{claims.data_ids[0]}"
+        self._check_rate("token", token, self._limits.per_token)
+        for data_id in data_ids:
+            self._check_rate("generation", data_id, self._limits.per_generation)
+        self._check_rate("address", address_of(request, self._limits), self._limits.per_address)
 
-    def _check_rates(self, request: Request, claims: Claims, entries: list[dict[str, Any]]) -> None:
-        limits = self._limits
-        keys = [
-            ("address", address_of(request, limits), limits.per_address),
-            ("token", f"{claims.subject}{claims.issued_s}{claims.data_ids[0]}", limits.per_token),
-        ]
-        named = {entry["data_id"] for entry in entries}
-        keys += [("generation", data_id, limits.per_generation) for data_id in named]
-        for kind, key, per_minute in keys:
-            wait_s = self._rates.wait_s(kind, key, per_minute)
-            if wait_s:
-                raise Refused.for_now(wait_s)
+    def _check_rate(self, kind: str, key: str | None, per_minute: int) -> None:
+        wait_s = 0.0 if key is None else self._rates.wait_s(kind, key, per_minute)
+        if wait_s:
+            raise Refused.for_now(wait_s)
 
     async def script(self, request: Request) -> Response:
         source, etag = _script()
@@ -230,12 +237,17 @@ class _Routes:
         return Response(source, media_type="text/javascript", headers=headers)
 
 
-def _home(rows: list[FeedbackRow], claims: Claims) -> str:
-    return rows[0].project if rows else claims.project
+def _where(index: int | None, field: str) -> str:
+    return field if index is None else f"feedback[{index}].{field}"
 
 
 def _forbidden() -> Refused:
     return Refused(403, "this token does not allow it")
+
+
+def _away() -> Refused:
+    detail = "the feedback could not be kept just now; try again"
+    return Refused(503, detail, headers={"Retry-After": "2"})
 
 
 @lru_cache(maxsize=1)

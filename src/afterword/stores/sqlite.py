@@ -18,7 +18,7 @@ import msgspec
 
 from afterword.codec import to_json
 from afterword.errors import ConfigError, StoreBusy, StoreError, StoreTooNew, StoreUnavailable
-from afterword.feedback.current import current
+from afterword.feedback.current import current, repeated, surplus
 from afterword.feedback.rows import COLUMNS as FEEDBACK_COLUMNS
 from afterword.feedback.rows import FeedbackRow
 from afterword.model import FeedbackType
@@ -345,13 +345,19 @@ def _put_feedback(connection: apsw.Connection, row: FeedbackRow) -> FeedbackRow:
     same = connection.execute(_SELECT_FEEDBACK + _SQL["same_feedback"], bindings).fetchone()
     if same is not None:
         return _feedback_row(same)
+    found_rows = connection.execute(_SELECT_FEEDBACK + _SQL["by_key"], bindings)
+    history = [_feedback_row(columns) for columns in found_rows]
+    twin = repeated(history, row)
+    if twin is not None:
+        return twin
     stub = waiting(row)
     connection.execute(_SQL["insert_generation"], _values(stub))
     connection.execute(_SQL["insert_feedback"], _values(row))
-    history = connection.execute(_SELECT_FEEDBACK + _SQL["by_key"], bindings)
-    standing = current(_feedback_row(columns) for columns in history)
+    history.append(row)
+    for found in surplus(history, row):
+        connection.execute(_SQL["drop_feedback"], (found.id, found.project))
     connection.execute(_SQL["drop_current"], bindings)
-    for found in standing:
+    for found in current(history):
         connection.execute(
             _SQL["insert_current"],
             (found.project, found.data_id, found.type, found.rater, found.label,

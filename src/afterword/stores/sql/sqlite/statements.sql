@@ -97,6 +97,9 @@ WHERE f.data_id IN (SELECT value FROM json_each(:data_ids))
     AND (:project IS NULL OR f.project = :project)
 ORDER BY f.created_at, f.received_at, f.id;
 
+-- name: drop_feedback
+DELETE FROM feedback WHERE id = ? AND project = ?;
+
 -- name: drop_current
 DELETE FROM current_feedback
 WHERE data_id = :data_id AND project = :project AND type = :type AND rater = :rater;
