@@ -1,0 +1,1 @@
+"""The budgets, measured as ratios in one run: `make bench`, or `python -m benchmarks [name ...]`."""

@@ -1,0 +1,82 @@
+"""Runs every benchmark and prints one table of ratios."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pyperf
+
+from benchmarks import process, tails
+from benchmarks.calls import KINDS
+
+ROOT = Path(__file__).parents[1]
+HEAD = ("what", "plain", "wrapt", "afterword", "over wrapt", "budget")
+
+
+def calls() -> list[tuple[str, ...]]:
+    """pyperf's medians of each kind, in µs."""
+    with tempfile.TemporaryDirectory() as folder:
+        results = str(Path(folder) / "calls.json")
+        command = [sys.executable, "-m", "benchmarks.calls", "--quiet", "-o", results]
+        command += ["--inherit-environ", "PYTHONPATH"]
+        # pyperf starts its workers by this package's file names, so they need to be told where it is.
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": path})
+        suite = pyperf.BenchmarkSuite.load(results)
+    median = {bench.get_name(): bench.median() * 1e6 for bench in suite.get_benchmarks()}
+    rows: list[tuple[str, ...]] = []
+    for kind in KINDS:
+        plain, wrapt, ours = (median[f"{kind}: {name}"] for name in ("plain", "wrapt", "afterword"))
+        budget = "+1.5 µs over plain" if "chunk" in kind else "+8 µs"
+        over = f"+{ours - (plain if 'chunk' in kind else wrapt):.2f} µs ({ours / wrapt:.1f}x)"
+        rows.append(
+            (f"{kind}, tight, µs", f"{plain:.2f}", f"{wrapt:.2f}", f"{ours:.2f}", over, budget)
+        )
+    return rows
+
+
+def single_calls() -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for kind, variants in tails.measured().items():
+        for index, (label, budget) in enumerate((("p50", "+8 µs"), ("p99", "150 µs"))):
+            plain, wrapt, ours = (variants[name][index] for name in ("plain", "wrapt", "afterword"))
+            over = f"+{ours - wrapt:.2f} µs ({ours / wrapt:.1f}x)"
+            rows.append(
+                (
+                    f"{kind}, paced, {label}, µs",
+                    f"{plain:.2f}",
+                    f"{wrapt:.2f}",
+                    f"{ours:.2f}",
+                    over,
+                    budget,
+                )
+            )
+    return rows
+
+
+def whole_process() -> list[tuple[str, ...]]:
+    bare, ours = process.cpu_us()
+    before, after = process.memory_mb()
+    dependencies, imported = process.import_ms()
+    return [
+        ("CPU per generation delivered, µs", f"{bare:.1f}", "", f"{ours:.1f}", f"+{ours - bare:.1f} µs", "40 µs"),
+        ("memory after 5,000 and 100,000 calls, MB", f"{before:.0f}", "", f"{after:.0f}", f"+{after - before:.0f} MB", "bounded"),
+        ("import, beyond the dependencies, ms", f"{dependencies:.0f}", "", f"{imported:.0f}", f"+{imported - dependencies:.0f} ms", "60 ms"),
+    ]  # fmt: skip
+
+
+def main() -> None:
+    cores = os.cpu_count()
+    print(f"Python {platform.python_version()}, {cores} cores, load {os.getloadavg()[0]:.1f}\n")
+    rows = [HEAD, tuple("---" for _ in HEAD), *calls(), *single_calls(), *whole_process()]
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+
+
+if __name__ == "__main__":
+    main()
