@@ -55,8 +55,10 @@ _HINTS = tuple(
     re.compile(pattern).search
     for pattern in (
         r"-(?:(?<=[spr]k-)|(?<=glpat-)|(?<=xox[abeoprs]-)|(?<=xai-)|(?=----BEGIN ))",
-        r"_(?:(?<=[spr]k_)|(?<=gh[pousr]_)|(?<=github_pat_)|(?<=hf_)|(?<=gsk_)|(?<=xai_)"
-        r"|(?<=npm_)|(?<=r8_)|(?<=dop_v1_))",
+        (
+            r"_(?:(?<=[spr]k_)|(?<=gh[pousr]_)|(?<=github_pat_)|(?<=hf_)|(?<=gsk_)|(?<=xai_)"
+            r"|(?<=npm_)|(?<=r8_)|(?<=dop_v1_))"
+        ),
         r"A(?:KIA|SIA|Iza)",
         r"J(?<=eyJ)",
     )

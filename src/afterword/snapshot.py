@@ -58,8 +58,8 @@ def snapshot(value: Any) -> Any:
     elif kind in _CONTAINERS and _weight(value, _SMALL, _SMALL_DEPTH) >= 0:
         try:
             return Packed(_pack(value))
-        except Exception:  # noqa: S110 - lone surrogates, odd keys: the careful way takes them
-            pass
+        except Exception:
+            pass  # lone surrogates, odd keys: the careful way takes them
     return careful(value)
 
 
@@ -108,7 +108,7 @@ def careful(value: Any) -> Packed:
         return Packed(b"", copied, copier.truncated)
 
 
-class _OverBudget(Exception):
+class _OverBudgetError(Exception):
     pass
 
 
@@ -131,7 +131,7 @@ class _Copier:
         ):
             self.nodes_left = 0
             self.truncated = True
-            raise _OverBudget
+            raise _OverBudgetError
         kind = type(value)
         if kind is str:
             return self._text(value)
@@ -159,9 +159,9 @@ class _Copier:
             return self._pairs(value, depth)
         if kind in _SEQUENCES:
             return self._items(value, depth)
-        for base in (str, int, float, bytes):
-            if issubclass(kind, base):
-                return self._subclassed_atom(base, value)
+        for atom in (str, int, float, bytes):
+            if issubclass(kind, atom):
+                return self._subclassed_atom(atom, value)
         if issubclass(kind, dict):
             return self._pairs(dict(dict.items(value)), depth)
         if issubclass(kind, tuple) and hasattr(kind, "_fields"):
@@ -190,7 +190,7 @@ class _Copier:
         try:
             for key, item in list(value.items()) if len(value) < MAX_NODES else value.items():
                 out[_key(key)] = self.copy(item, depth)
-        except _OverBudget:
+        except _OverBudgetError:
             out["<truncated>"] = f"{len(value) - len(out)} more"
         except RuntimeError:  # changed size while being walked
             self.truncated = True
@@ -201,7 +201,7 @@ class _Copier:
         try:
             for item in value:
                 out.append(self.copy(item, depth))
-        except _OverBudget:
+        except _OverBudgetError:
             out.append(f"<truncated: {len(value) - len(out)} more>")
         except RuntimeError:
             self.truncated = True

@@ -122,7 +122,8 @@ class SqliteStore:
 
     def resolve(self, external_id: str, project: str | None = None) -> str | None:
         bindings = {"external_id": external_id, "project": project}
-        return self._value("resolve_alias", bindings)
+        found = self._value("resolve_alias", bindings)
+        return None if found is None else str(found)
 
     def put_alias(self, project: str, external_id: str, data_id: str) -> None:
         with self._transaction() as connection:
