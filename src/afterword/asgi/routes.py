@@ -51,12 +51,7 @@ def feedback_routes(
     Raises:
         ConfigError: an origin is not one.
     """
-    desk = _Routes(check_origins(origins), limits or Limits(), client)
-    return [
-        _HomeRoute("/", partial(desk.answered, desk.give), methods=_METHODS),
-        Route("/mine", partial(desk.answered, desk.mine), methods=_METHODS),
-        Route("/afterword.js", desk.script, methods=["GET"]),
-    ]
+    return FeedbackRoutes(check_origins(origins), limits or Limits(), client).routes()
 
 
 def feedback_app(
@@ -77,12 +72,30 @@ class _HomeRoute(Route):
         return super().matches(scope)
 
 
-class _Routes:
-    def __init__(self, origins: frozenset[str], limits: Limits, client: Client | None) -> None:
+class FeedbackRoutes:
+    """What is behind the routes: one set of origins, limits and counts. For one event loop."""
+
+    def __init__(
+        self,
+        origins: frozenset[str],
+        limits: Limits,
+        client: Client | None,
+        *,
+        clock_s: Callable[[], float] = time.monotonic,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
         self._origins = origins
         self._limits = limits
         self._client = client
-        self._rates = Rates()
+        self._rates = Rates(clock_s)
+        self._now_s = now_s
+
+    def routes(self) -> list[Route]:
+        return [
+            _HomeRoute("/", partial(self.answered, self.give), methods=_METHODS),
+            Route("/mine", partial(self.answered, self.mine), methods=_METHODS),
+            Route("/afterword.js", self.script, methods=["GET"]),
+        ]
 
     @property
     def client(self) -> Client:
@@ -182,7 +195,7 @@ class _Routes:
     def _claims(self, token: str, keyring: Keyring) -> Claims | None:
         """The claims of a token that is valid for whoever posts; None for every other one."""
         try:
-            claims = read(token, keyring, now_s=int(time.time()))
+            claims = read(token, keyring, now_s=int(self._now_s()))
         except TokenRejected:
             return None
         trail = current_trail()
