@@ -35,7 +35,12 @@ class ChatModel:
 def local_chat_model(model: LocalModel) -> ChatModel:
     """The model that runs in this process."""
     client = openai.AsyncOpenAI(
-        base_url=model.base_url, api_key=model.api_key, timeout=_TIMEOUT_S, max_retries=0
+        base_url=model.base_url,
+        api_key=model.api_key,
+        timeout=_TIMEOUT_S,
+        max_retries=0,
+        # A proxy named by the environment cannot reach this process.
+        http_client=openai.DefaultAsyncHttpxClient(trust_env=False),
     )
     return ChatModel(name=MODEL_NAME, place="on this machine", client=client)
 
