@@ -42,6 +42,9 @@ _homeless = Faults()
 #: Streams begun and not over, so that interpreter exit does not lose them.
 OPEN: dict[int, Call] = {}
 
+#: Gives a stream that begins with this chunk the place where its chunks are gathered, or None.
+_gather: Callable[[Any], Any] | None = None
+
 _now_ns = time.time_ns
 _clock_ns = time.perf_counter_ns
 
@@ -77,6 +80,27 @@ class Call(Active):
     )  # fmt: skip
 
     data_id: str
+    arguments: Any
+    before: Active | None
+    begun: bool
+    chunks: list[Any] | None
+    client: Client
+    created_ns: int
+    duration_ns: int
+    error: tuple[str, str] | None
+    first_ns: int | None
+    loop: asyncio.AbstractEventLoop | None
+    notes: dict[str, Any] | None
+    output: Any
+    room: int
+    root_id: str | None
+    size_bytes: int
+    skip: int
+    span: tuple[str, str] | None
+    spec: Spec
+    started_ns: int
+    status: str
+    streamed: bool
 
     def to_row(self) -> GenerationRow:
         """Encode and redact. Runs on the recorder's thread."""
@@ -86,7 +110,16 @@ class Call(Active):
         self.arguments = None
         self.output = None
         self.chunks = None
+        for name in ("messages", "output"):
+            if self.notes is not None:
+                self.notes.pop(name, None)
         self.size_bytes = _CALL_BYTES
+
+
+def gather_with(gather: Callable[[Any], Any]) -> None:
+    """Let `gather` give streams of providers' chunks their place: `append`, `joined`, `left_bytes`."""
+    global _gather
+    _gather = gather
 
 
 def prepare(spec: Spec, args: Any, kwargs: dict[str, Any], skip: int) -> Call | None:
@@ -198,12 +231,17 @@ def add_chunk(call: Call, chunk: Any) -> None:
     try:
         chunks = call.chunks
         if chunks is None:
-            call.chunks = chunks = []
-            call.room = MAX_BYTES
             call.first_ns = _clock_ns()
+            gathered = None if type(chunk) is str or _gather is None else _gather(chunk)
+            call.chunks = chunks = [] if gathered is None else gathered
+            call.room = MAX_BYTES
             if call.spec.output is False:
                 call.room = -1
         if call.room < 0:
+            return
+        if type(chunks) is not list:
+            chunks.append(chunk)
+            call.room = chunks.left_bytes
             return
         if type(chunk) is not str:
             chunk = snapshot(chunk)
@@ -246,7 +284,8 @@ def _size_bytes(call: Call) -> int:
             values = (*values, *arguments[1].values())
     else:
         values = (arguments,)
-    for value in (*values, call.output):
+    noted = () if call.notes is None else call.notes.values()
+    for value in (*values, call.output, *noted):
         kind = type(value)
         if kind is str:
             size += len(value)
@@ -387,7 +426,9 @@ def _output(call: Call, packed: dict[str, Any], notes: dict[str, Any]) -> Any:
     return snapshot(picker(joined)) if callable(picker) else joined
 
 
-def _joined(chunks: list[Any]) -> Any:
+def _joined(chunks: Any) -> Any:
+    if type(chunks) is not list:
+        return chunks.joined()
     kinds = {type(chunk) for chunk in chunks}
     if kinds == {str}:
         return "".join(chunks)
