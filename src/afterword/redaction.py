@@ -42,8 +42,10 @@ _DETECTORS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\beyJ[A-Za-z0-9_-]{5,}\.eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*", "<redacted: jwt>"),
         (r"(?i:\bbearer)[ \t]+[A-Za-z0-9._~+/=-]{12,}", "Bearer <redacted: token>"),
         (
-            r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----"
-            r"(?:(?!-----BEGIN )[\s\S])*?(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\Z)",
+            (
+                r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----"
+                r"(?:(?!-----BEGIN )[\s\S])*?(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\Z)"
+            ),
             "<redacted: private key>",
         ),
     )

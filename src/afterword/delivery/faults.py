@@ -28,5 +28,5 @@ class Faults:
                 # The error's own text may hold what redaction would take out.
                 _LOG.warning("afterword: %s failed with %s", kind, type(error).__name__)
                 _LOG.debug("afterword: %s failed", kind, exc_info=error)
-        except Exception:  # noqa: S110 - logging itself is user code, and may fail
-            pass
+        except Exception:
+            pass  # logging itself is user code, and may fail
