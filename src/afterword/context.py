@@ -69,7 +69,6 @@ class Trail(Active):
         "_user",
         "client_gone",
         "data_ids",
-        "issuer",
         "metadata",
         "subject",
         "upcoming",
@@ -98,8 +97,7 @@ class Trail(Active):
         self.client_gone = False
         #: The data ID of the newest stream made here that has not begun, or None.
         self.upcoming: str | None = None
-        #: What the web layer keeps here: who mints tokens, and for whom.
-        self.issuer: Any = None
+        #: What the web layer keeps here: who rates, when nobody knows their name.
         self.subject: Any = None
 
     @property

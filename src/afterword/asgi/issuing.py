@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextvars import ContextVar
 
 import msgspec
 
-from afterword.asgi.tokens import DEFAULT_TTL_S, mint, random_subject, subject_of
+from afterword.asgi.tokens import (
+    DEFAULT_TTL_S,
+    MAX_DATA_IDS,
+    Keyring,
+    mint,
+    random_subject,
+    subject_of,
+)
 from afterword.client import Client, default_client
 from afterword.context import Trail, current_trail
-from afterword.errors import NoGenerationInContext
+from afterword.errors import InvalidInput, NoGenerationInContext
 
 
 class Issuer:
@@ -40,33 +47,46 @@ class Issuer:
 
         May block the first time, to read the secret from the store.
         """
-        keyring = self.client.keyring()
+        client = self.client
+        keyring = client.keyring()
         if not keyring:
             return None
-        key_id = keyring[0][0]
-        user = trail.user
-        if user is not None:
-            subject, bound = subject_of(keyring, key_id, "user", user), True
-        else:
-            if trail.subject is None:
-                session = trail.session
-                trail.subject = (
-                    random_subject()
-                    if session is None
-                    else subject_of(keyring, key_id, "session", session)
-                )
-            subject, bound = trail.subject, False
-        others = [known for known in reversed(trail.data_ids) if known != data_id]
-        return mint(
-            keyring,
-            self.client.desk.noted_place(data_id),
-            [data_id, *others],
-            subject=subject or random_subject(),
-            bound=bound,
-            types=self._types,
-            now_s=int(self._now_s()),
-            ttl_s=self._ttl_s,
-        )
+        subject, bound = _subject(trail, keyring)
+        newest_first = reversed(trail.data_ids[-MAX_DATA_IDS:])
+        try:
+            return mint(
+                keyring,
+                client.desk.noted_place(data_id),
+                [data_id, *(known for known in newest_first if known != data_id)],
+                subject=subject,
+                bound=bound,
+                types=self._types,
+                now_s=int(self._now_s()),
+                ttl_s=self._ttl_s,
+            )
+        except InvalidInput as error:
+            client.faults.note("minting a token", error)
+            return None
+
+
+def _subject(trail: Trail, keyring: Keyring) -> tuple[str, bool]:
+    """Who will rate, and whether that is a user whose name is known."""
+    key_id = keyring[0][0]
+    user = trail.user
+    if user is not None:
+        return subject_of(keyring, key_id, "user", user) or random_subject(), True
+    if trail.subject is None:
+        session = trail.session
+        known = None if session is None else subject_of(keyring, key_id, "session", session)
+        trail.subject = known or random_subject()
+    return str(trail.subject), False
+
+
+_ISSUER: ContextVar[Issuer | None] = ContextVar("afterword_issuer", default=None)
+
+#: The issuer of the middleware around here. It is read further down only, so a plain value does.
+get_issuer = _ISSUER.get
+set_issuer = _ISSUER.set
 
 
 def handle() -> dict[str, str | None]:
@@ -84,7 +104,7 @@ def handle() -> dict[str, str | None]:
             "no trail is open here; mount FeedbackMiddleware or open trail()"
         )
     data_id = trail.upcoming or trail.last or trail.reserve()
-    issuer = trail.issuer or Issuer()
+    issuer = get_issuer() or Issuer()
     return {"data_id": data_id, "token": issuer.token(trail, data_id)}
 
 
@@ -94,8 +114,4 @@ def sse_event() -> str:
     Raises:
         NoGenerationInContext: there is no trail: open one, or mount the middleware.
     """
-    return f"event: afterword\ndata: {_json(handle())}\n\n"
-
-
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
+    return f"event: afterword\ndata: {msgspec.json.encode(handle()).decode()}\n\n"

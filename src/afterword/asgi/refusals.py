@@ -10,7 +10,7 @@ from typing import Any
 from starlette.responses import Response
 
 
-class Refused(Exception):  # noqa: N818 - an answer to a stranger, not an error
+class Refused(Exception):
     """A refusal: a status, why, and which field is to blame."""
 
     def __init__(

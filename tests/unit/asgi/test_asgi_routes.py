@@ -63,14 +63,13 @@ class Desk:
         options = {"subject": subject, "bound": user is not None, "now_s": NOW_S, **options}
         return tokens.mint(ring, "web", data_ids or (new_id(),), **options)
 
-    def post(self, path: str = "/feedback/", **body: Any) -> httpx.Response:
-        response: Any = self.http.post(
+    def post(self, path: str = "/feedback/", **body: Any) -> Any:
+        return self.http.post(
             path,
             content=json.dumps(body).encode(),
             headers={"content-type": "application/json"},
             follow_redirects=False,
         )
-        return response
 
     def mine(self, *given: str) -> Any:
         response = self.post("/feedback/mine", tokens=list(given))
@@ -173,7 +172,7 @@ def test_a_body_without_a_token_is_422(desk: Desk) -> None:
 def forbidden(desk: Desk, token: str, **entry: Any) -> bytes:
     response = desk.post(token=token, **{"type": "rating", "value": "good", **entry})
     assert response.status_code == 403
-    return response.content + repr(sorted(response.headers.items())).encode()
+    return bytes(response.content) + repr(sorted(response.headers.items())).encode()
 
 
 def test_403_is_the_same_for_every_bad_token_and_every_data_id_it_does_not_name(desk: Desk) -> None:
@@ -497,7 +496,7 @@ def test_the_rate_of_an_address_holds_for_posts_and_for_mine(client: Client) -> 
         assert response.status_code == 429
         assert response.headers["retry-after"] == "15"
     elsewhere = TestClient(desk.app, client=("2001:db8::1", 1))
-    body = {"tokens": []}
+    body: dict[str, Any] = {"tokens": []}
     statuses = [elsewhere.post("/feedback/mine", json=body).status_code for _ in range(5)]
     neighbour = TestClient(desk.app, client=("2001:db8::ffff:2", 1))
     assert statuses == [200, 200, 200, 200, 429]
