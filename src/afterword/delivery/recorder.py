@@ -19,7 +19,7 @@ from concurrent.futures import Future
 from typing import Protocol
 
 from afterword.delivery.faults import Faults
-from afterword.errors import DeliveryError, StoreError
+from afterword.errors import DeliveryError, StoreBusy, StoreTooNew, StoreUnavailable
 from afterword.feedback.rows import FeedbackRow
 from afterword.model import Status
 from afterword.stores.protocol import Store
@@ -29,6 +29,9 @@ BUFFER_BYTES = 64_000_000
 INTERVAL_S = 0.1
 BATCH_ROWS = 500
 EXIT_S = 2.0
+
+#: What trying again later may mend; anything else is the fault of the record.
+AWAY = (StoreBusy, StoreUnavailable, StoreTooNew)
 
 _STUB_BYTES = 500
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -224,7 +227,9 @@ class Recorder:
     def _round(self) -> bool:
         """Encode and write one batch; whether the store took it."""
         self._encode()
-        requests = [self._requests.popleft() for _ in range(len(self._requests))]
+        # From here on a caller that gives up can no longer cancel, so each future has one answer.
+        waiting = [self._requests.popleft() for _ in range(len(self._requests))]
+        requests = [request for request in waiting if request[1].set_running_or_notify_cancel()]
         if not self._held and not requests:
             return True
         feedback = [row for rows, _ in requests for row in rows]
@@ -260,29 +265,26 @@ class Recorder:
         error: Exception,
     ) -> bool:
         """The batch failed: keep the generations for later, and find out about each request."""
-        away = isinstance(error, StoreError)
-        if not away:
-            self._faults.note("writing a batch", error)
-            self._write_singly()
+        if isinstance(error, AWAY):
+            self._faults.note("reaching the store", error)
+            for _, future in requests:
+                future.set_exception(_undelivered(error))
+            return False
+        self._faults.note("writing a batch", error)
+        self._write_singly()
         for rows, future in requests:
             try:
-                kept = self._store.write([], rows)
+                future.set_result(self._store.write([], rows))
             except Exception as failure:
-                problem = DeliveryError(f"the feedback was not recorded: {failure}")
-                problem.__cause__ = failure
-                future.set_exception(problem)
-            else:
-                future.set_result(kept)
-        if away:
-            self._faults.note("reaching the store", error)
-        return not away
+                future.set_exception(_undelivered(failure))
+        return True
 
     def _write_singly(self) -> None:
         held, self._held = self._held, []
         for row in held:
             try:
                 self._store.write([row], [])
-            except StoreError:
+            except AWAY:
                 self._held.append(row)
             except Exception as error:
                 self._faults.note("writing a generation", error)
@@ -321,6 +323,12 @@ class Recorder:
         deadline_s = time.monotonic() + timeout_s
         while self._buffer and time.monotonic() < deadline_s and self._round():
             pass
+
+
+def _undelivered(cause: Exception) -> DeliveryError:
+    error = DeliveryError(f"the feedback was not recorded: {cause}")
+    error.__cause__ = cause
+    return error
 
 
 _ALL: weakref.WeakSet[Recorder] = weakref.WeakSet()
