@@ -10,8 +10,8 @@ __all__ = ["main"]
 def main() -> None:
     """Run the program with the process's arguments and end the process with its exit code."""
     try:
-        from afterword.cli.exits import run  # noqa: PLC0415 - an extra
-        from afterword.cli.program import program  # noqa: PLC0415 - an extra
+        from afterword.cli.exits import run
+        from afterword.cli.program import program
     except ModuleNotFoundError as missing:
         if missing.name not in ("click", "rich"):
             raise

@@ -5,7 +5,9 @@ The model and the web parts are extras and slow to import, so they are imported 
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import logging
 import os
 import signal
 import socket
@@ -222,12 +224,18 @@ def _serve(
         )
     console.print("Ctrl+C stops it.")
     config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=3)
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
     # uvicorn raises the signal that stopped it once more; as an exit, so that the client is closed.
     signal.signal(signal.SIGTERM, _leave)
     try:
         uvicorn.Server(config).run(sockets=[listener])
     except KeyboardInterrupt:
         console.print("Stopped.")
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of the server's log is worth showing; an answer cut off by the end is not."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
