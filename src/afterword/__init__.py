@@ -7,6 +7,7 @@ feedback on exactly that generation.
 
 from afterword.capture.annotations import annotate
 from afterword.capture.generation import Logged, generation
+from afterword.capture.providers import capture
 from afterword.client import Client, configure, default_client
 from afterword.context import Trail, carry, current_data_id, last_data_id, trail
 from afterword.default import (
@@ -62,6 +63,7 @@ __all__ = [
     "aflush",
     "aget",
     "annotate",
+    "capture",
     "carry",
     "configure",
     "current_data_id",
