@@ -8,12 +8,14 @@ feedback on exactly that generation.
 from afterword.capture.annotations import annotate
 from afterword.capture.generation import Logged, generation
 from afterword.capture.providers import capture
-from afterword.client import Client, configure, default_client
+from afterword.client import Client
 from afterword.context import Trail, carry, current_data_id, last_data_id, trail
 from afterword.default import (
     afeedback,
     aflush,
     aget,
+    configure,
+    default_client,
     feedback,
     flush,
     get,

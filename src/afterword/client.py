@@ -1,10 +1,9 @@
-"""The client: one project's view of one store, and the default client of the process (layer 3)."""
+"""The client: one project's view of one store (layer 3)."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-import threading
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from itertools import chain
@@ -19,7 +18,7 @@ from afterword.drafting import draft
 from afterword.errors import InvalidInput, NoGenerationInContext, StoreError
 from afterword.feedback.rows import FeedbackRow
 from afterword.feedback.types import declare
-from afterword.ids import new_id
+from afterword.ids import check_external_id, new_id
 from afterword.listing import cursor, query
 from afterword.model import Feedback, FeedbackType, Generation, Page, Status
 from afterword.redaction import Redactor, Rule
@@ -302,7 +301,7 @@ class Client:
         """
         known = self.desk.data_id(data_id)
         project = self.desk.place_of(known) or self.project
-        self.store.put_alias(project, _external_id(external_id), known)
+        self.store.put_alias(project, check_external_id(external_id), known)
 
     def feedback_type(
         self,
@@ -391,57 +390,8 @@ def _new_secret() -> str:
     return f"s{secrets.token_hex(3)}:{secrets.token_urlsafe(32)}"
 
 
-def _external_id(value: object) -> str:
-    if isinstance(value, str) and 0 < len(value) <= 512 and "\0" not in value:
-        return value
-    raise InvalidInput("external_id must be text of 1 to 512 characters", field="external_id")
-
-
 def _last_data_id() -> str:
     data_id = last_data_id()
     if data_id is None:
         raise NoGenerationInContext
     return data_id
-
-
-_default: Client | None = None
-_default_lock = threading.Lock()
-
-
-def configure(
-    url: str | None = None,
-    project: str | None = None,
-    *,
-    api_key: str | None = None,
-    secret: str | None = None,
-    redact: Iterable[Rule] = (),
-) -> Client:
-    """Make the default client, which decorators and module functions use, and return it.
-
-    Takes what `Client` takes. The default client before it is flushed.
-
-    Raises:
-        ConfigError: an argument or an environment variable is not usable.
-    """
-    global _default
-    client = Client(url, project, api_key=api_key, secret=secret, redact=redact)
-    with _default_lock:
-        before, _default = _default, client
-    if before is not None:
-        before.flush(_READ_FLUSH_S)
-    return client
-
-
-def default_client() -> Client:
-    """The default client; made from the environment when `configure` was not called.
-
-    Raises:
-        ConfigError: an environment variable is not usable.
-    """
-    global _default
-    if _default is not None:
-        return _default
-    with _default_lock:
-        if _default is None:
-            _default = Client()
-        return _default

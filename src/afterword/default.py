@@ -1,13 +1,59 @@
-"""The module functions: the default client's methods under their own names (layer 3)."""
+"""The default client of the process, and its methods as module functions (layer 3)."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, overload
 
-from afterword.client import default_client
+from afterword.client import Client
 from afterword.model import Feedback, Generation, Status
+from afterword.redaction import Rule
+
+_CHANGE_FLUSH_S = 2.0
+
+_default: Client | None = None
+_default_lock = threading.Lock()
+
+
+def configure(
+    url: str | None = None,
+    project: str | None = None,
+    *,
+    api_key: str | None = None,
+    secret: str | None = None,
+    redact: Iterable[Rule] = (),
+) -> Client:
+    """Make the default client, which decorators and module functions use, and return it.
+
+    Takes what `Client` takes. The default client before it is flushed.
+
+    Raises:
+        ConfigError: an argument or an environment variable is not usable.
+    """
+    global _default
+    client = Client(url, project, api_key=api_key, secret=secret, redact=redact)
+    with _default_lock:
+        before, _default = _default, client
+    if before is not None:
+        before.flush(_CHANGE_FLUSH_S)
+    return client
+
+
+def default_client() -> Client:
+    """The default client; made from the environment when `configure` was not called.
+
+    Raises:
+        ConfigError: an environment variable is not usable.
+    """
+    global _default
+    if _default is not None:
+        return _default
+    with _default_lock:
+        if _default is None:
+            _default = Client()
+        return _default
 
 
 @overload

@@ -34,3 +34,14 @@ def check_data_id(value: object, field: str = "data_id") -> str:
     if isinstance(value, str) and _EXTERNAL_ID.match(value) is not None:
         return value
     raise InvalidInput(f"{field} must be 1 to 128 characters of A-Z a-z 0-9 . _ -", field=field)
+
+
+def check_external_id(value: object) -> str:
+    """`value` itself when it may be an alias.
+
+    Raises:
+        InvalidInput: it is not text of 1 to 512 characters.
+    """
+    if isinstance(value, str) and 0 < len(value) <= 512 and "\0" not in value:
+        return value
+    raise InvalidInput("external_id must be text of 1 to 512 characters", field="external_id")

@@ -16,8 +16,9 @@ from afterword.asgi.tokens import (
     random_subject,
     subject_of,
 )
-from afterword.client import Client, default_client
+from afterword.client import Client
 from afterword.context import Trail, current_trail
+from afterword.default import default_client
 from afterword.errors import InvalidInput, NoGenerationInContext
 
 

@@ -25,9 +25,10 @@ from afterword.asgi.limits import Limits, Rates, address_of
 from afterword.asgi.origins import check_origin, check_origins, cors_headers
 from afterword.asgi.refusals import Refused, json_response
 from afterword.asgi.tokens import Claims, Keyring, read, subject_of
-from afterword.client import Client, default_client
+from afterword.client import Client
 from afterword.codec import from_json
 from afterword.context import current_trail
+from afterword.default import default_client
 from afterword.errors import DeliveryError, InvalidInput, StoreError, TokenRejected
 from afterword.feedback.current import current
 

@@ -6,11 +6,12 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from afterword.capture.calls import Call
-from afterword.client import Client, default_client
+from afterword.capture.records import Call
+from afterword.client import Client
 from afterword.codec import plain, to_json
 from afterword.configuration import is_disabled
 from afterword.context import get_active, last_data_id, running
+from afterword.default import default_client
 from afterword.delivery.drafts import Draft
 from afterword.delivery.faults import Faults
 from afterword.drafting import tag_list, usage_columns

@@ -14,12 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from afterword.capture.arguments import Names
-from afterword.client import Client, default_client
-from afterword.codec import clean, plain, to_json
+from afterword.capture.records import CALL_BYTES, OVERFULL, UNWANTED, Call, Spec
 from afterword.context import (
-    Active,
-    Trail,
     enlist,
     get_active,
     implicit_trail,
@@ -27,13 +23,11 @@ from afterword.context import (
     live_trail,
     running,
 )
-from afterword.delivery.drafts import note_truncated, to_text
+from afterword.default import default_client
 from afterword.delivery.faults import Faults
 from afterword.ids import new_id
 from afterword.snapshot import MAX_BYTES, Packed, size_bytes, snapshot
-from afterword.stores.rows import GenerationRow
 
-_CALL_BYTES = 600
 _MAX_CHUNKS = 100_000
 
 #: Faults met before there is a client to count them.
@@ -47,73 +41,6 @@ _gather: Callable[[Any], Any] | None = None
 
 _now_ns = time.time_ns
 _clock_ns = time.perf_counter_ns
-
-
-class Spec:
-    """What a decorator was told, and what it found out about its function."""
-
-    __slots__ = (
-        "client", "inputs", "metadata", "model", "name", "names", "output", "project", "sample",
-        "tags", "version",
-    )  # fmt: skip
-
-    client: Client | None
-    inputs: bool | Callable[[dict[str, Any]], Any]
-    output: bool | Callable[[Any], Any]
-    metadata: dict[str, Any] | None
-    model: str | None
-    name: str
-    names: Names
-    project: str | None
-    sample: float | Callable[[], bool] | None
-    tags: tuple[str, ...]
-    version: str | None
-
-
-class Call(Active):
-    """A call being recorded. It is also what the context points at while it runs."""
-
-    __slots__ = (
-        "arguments", "before", "begun", "chunks", "client", "created_ns", "duration_ns", "error",
-        "first_ns", "loop", "notes", "output", "room", "root_id", "size_bytes", "skip", "span", "spec",
-        "started_ns", "status", "streamed",
-    )  # fmt: skip
-
-    data_id: str
-    arguments: Any
-    before: Active | None
-    begun: bool
-    chunks: list[Any] | None
-    client: Client
-    created_ns: int
-    duration_ns: int
-    error: tuple[str, str] | None
-    first_ns: int | None
-    loop: asyncio.AbstractEventLoop | None
-    notes: dict[str, Any] | None
-    output: Any
-    room: int
-    root_id: str | None
-    size_bytes: int
-    skip: int
-    span: tuple[str, str] | None
-    spec: Spec
-    started_ns: int
-    status: str
-    streamed: bool
-
-    def to_row(self) -> GenerationRow:
-        """Encode and redact. Runs on the recorder's thread."""
-        return _row(self)
-
-    def shed(self) -> None:
-        self.arguments = None
-        self.output = None
-        self.chunks = None
-        for name in ("messages", "output"):
-            if self.notes is not None:
-                self.notes.pop(name, None)
-        self.size_bytes = _CALL_BYTES
 
 
 def gather_with(gather: Callable[[Any], Any]) -> None:
@@ -152,6 +79,8 @@ def prepare(spec: Spec, args: Any, kwargs: dict[str, Any], skip: int) -> Call | 
         call.notes = call.chunks = call.error = call.output = call.first_ns = call.span = None
         call.before = active
         call.streamed = call.begun = False
+        call.user = None if trail._user is None else trail.user
+        call.session = None if trail._session is None else trail.session
         call.arguments = _arguments(spec, args, kwargs, skip)
         if spec.project is not None and spec.project != client.project:
             client.desk.note_place(call.data_id, spec.project)
@@ -197,33 +126,33 @@ def end_ok(call: Call, value: Any) -> None:
         elif output is not False:
             assert callable(output)
             call.output = snapshot(output(value))
-        _end(call, "ok")
     except Exception as error:
-        _fault(call, "recording an output", error)
+        call.client.faults.note("recording an output", error)
+    end_stream(call, "ok")
 
 
 def end_raised(call: Call, error: BaseException) -> None:
     """The call, or a step of its stream, raised."""
+    status = "error"
     try:
         if isinstance(error, GeneratorExit):
-            _end(call, "abandoned")
-            return
-        if isinstance(error, asyncio.CancelledError) or _is_other_cancellation(error):
-            gone = call.trail.client_gone
-            _end(call, "abandoned" if gone and call.streamed else "cancelled")
-            return
-        call.error = _described(error)
-        _end(call, "error")
+            status = "abandoned"
+        elif isinstance(error, asyncio.CancelledError) or _is_other_cancellation(error):
+            status = "abandoned" if call.streamed and call.trail.client_gone else "cancelled"
+        else:
+            call.error = _described(error)
     except Exception as fault:
-        _fault(call, "recording an error", fault)
+        call.client.faults.note("recording an error", fault)
+    end_stream(call, status)
 
 
 def end_stream(call: Call, status: str) -> None:
-    """The call's stream came to its end in this way."""
+    """The call, or its stream, came to its end in this way. Only the first end counts."""
     try:
         _end(call, status)
     except Exception as error:
-        _fault(call, "recording a stream", error)
+        call.done = True
+        call.client.faults.note("recording a generation", error)
 
 
 def add_chunk(call: Call, chunk: Any) -> None:
@@ -236,7 +165,7 @@ def add_chunk(call: Call, chunk: Any) -> None:
             call.chunks = chunks = [] if gathered is None else gathered
             call.room = MAX_BYTES
             if call.spec.output is False:
-                call.room = -1
+                call.room = UNWANTED
         if call.room < 0:
             return
         if type(chunks) is not list:
@@ -249,11 +178,12 @@ def add_chunk(call: Call, chunk: Any) -> None:
         else:
             call.room -= len(chunk) + 8
         if call.room < 0 or len(chunks) > _MAX_CHUNKS:
-            call.room = -2
+            call.room = OVERFULL
             return
         chunks.append(chunk)
     except Exception as error:
-        _fault(call, "recording a chunk", error)
+        call.room = OVERFULL
+        call.client.faults.note("recording a chunk", error)
 
 
 def _end(call: Call, status: str) -> None:
@@ -276,7 +206,7 @@ def _end(call: Call, status: str) -> None:
 
 def _size_bytes(call: Call) -> int:
     """Roughly what the call's snapshots hold; exact enough to bound the buffer."""
-    size = _CALL_BYTES
+    size = CALL_BYTES
     arguments = call.arguments
     if type(arguments) is tuple:
         values = arguments[0]
@@ -299,7 +229,7 @@ def _size_bytes(call: Call) -> int:
 def _sampled(sample: float | Callable[[], bool]) -> bool:
     if callable(sample):
         return bool(sample())
-    return random.random() < sample  # noqa: S311 - a share of calls, not a secret
+    return random.random() < sample
 
 
 def _described(error: BaseException) -> tuple[str, str]:
@@ -326,8 +256,8 @@ def _span() -> tuple[str, str] | None:
         context = sys.modules["opentelemetry.trace"].get_current_span().get_span_context()
         if context.is_valid:
             return format(context.trace_id, "032x"), format(context.span_id, "016x")
-    except Exception:  # noqa: S110 - half-imported or foreign; a span is a nicety
-        pass
+    except Exception:
+        pass  # half-imported or foreign; a span is a nicety
     return None
 
 
@@ -335,107 +265,6 @@ def end_all_streams() -> None:
     """Record what open streams have given so far. Runs at interpreter exit."""
     for call in list(OPEN.values()):
         end_stream(call, "abandoned")
-
-
-def _fault(call: Call, kind: str, error: BaseException) -> None:
-    call.client.faults.note(kind, error)
-    if not call.done:
-        call.done = True
-    elif kind != "recording a chunk":
-        return
-
-
-def _row(call: Call) -> GenerationRow:
-    spec = call.spec
-    redactor = call.client.redactor
-    trail = call.trail
-    notes = call.notes or {}
-    packed: dict[str, Any] = {}
-    inputs = _inputs(call, packed)
-    output = _output(call, packed, notes)
-    metadata = {**(trail.metadata or {}), **(spec.metadata or {}), **notes.get("metadata", {})}
-    metadata = note_truncated(metadata, packed) or {}
-    tags = list(dict.fromkeys([*spec.tags, *notes.get("tags", ())]))
-    error = None
-    if call.error is not None:
-        name, message = call.error
-        error = to_json({"type": clean(name), "message": redactor.text(message)})
-    user, session = trail.user, trail.session
-    span = call.span
-    return GenerationRow(
-        id=call.data_id,
-        project=spec.project or call.client.project,
-        name=spec.name,
-        version=notes.get("version", spec.version),
-        parent_id=None if call.parent is None else call.parent.data_id,
-        root_id=call.root_id,
-        session=None if session is None else clean(session),
-        user=None if user is None else clean(user),
-        status=call.status,
-        created_at=call.created_ns // 1000,
-        duration_ms=call.duration_ns / 1e6,
-        first_token_ms=None if call.first_ns is None else (call.first_ns - call.started_ns) / 1e6,
-        inputs=inputs if inputs is None else to_text(inputs, redactor),
-        messages=to_text(notes["messages"], redactor) if "messages" in notes else None,
-        output=output if output is None else to_text(output, redactor),
-        error=error,
-        model=notes.get("model", spec.model),
-        provider=notes.get("provider"),
-        input_tokens=notes.get("input_tokens"),
-        output_tokens=notes.get("output_tokens"),
-        cost_usd=notes.get("cost_usd"),
-        tags=to_json(redactor.value(tags)) if tags else None,
-        metadata=to_text(snapshot(metadata), redactor) if metadata else None,
-        trace_id=None if span is None else span[0],
-        span_id=None if span is None else span[1],
-    )
-
-
-def _inputs(call: Call, packed: dict[str, Any]) -> Any:
-    arguments = call.arguments
-    if arguments is None:
-        return None
-    if call.spec.inputs is not True:
-        packed["inputs"] = arguments
-        return arguments
-    args, kwargs = arguments
-    bound = call.spec.names.bind(args, kwargs or {}, call.skip)
-    plain_values: dict[str, Any] = {}
-    for name, value in bound.items():
-        if type(value) is Packed and value.truncated:
-            packed["inputs"] = value
-        plain_values[name] = (
-            [plain(item) for item in value] if type(value) is list else plain(value)
-        )
-    return plain_values
-
-
-def _output(call: Call, packed: dict[str, Any], notes: dict[str, Any]) -> Any:
-    if "output" in notes:
-        packed["output"] = notes["output"]
-        return notes["output"]
-    if call.chunks is None:
-        packed["output"] = call.output
-        return call.output
-    if call.spec.output is False:
-        return None
-    joined = _joined(call.chunks)
-    if call.room == -2:
-        packed["output"] = Packed(b"", None, True)
-    picker = call.spec.output
-    return snapshot(picker(joined)) if callable(picker) else joined
-
-
-def _joined(chunks: Any) -> Any:
-    if type(chunks) is not list:
-        return chunks.joined()
-    kinds = {type(chunk) for chunk in chunks}
-    if kinds == {str}:
-        return "".join(chunks)
-    parts = [plain(chunk) for chunk in chunks]
-    if {type(part) for part in parts} == {bytes}:
-        return b"".join(parts)
-    return parts
 
 
 atexit.register(end_all_streams)

@@ -12,7 +12,8 @@ import msgspec
 import wrapt
 
 from afterword.capture.arguments import names_of
-from afterword.capture.calls import Call, Spec, begin, end_ok, end_raised, prepare
+from afterword.capture.calls import begin, end_ok, end_raised, prepare
+from afterword.capture.records import Call, Spec
 from afterword.capture.streams import AsyncGenerationStream, GenerationStream, drive
 from afterword.client import Client
 from afterword.configuration import check_project, is_disabled

@@ -15,7 +15,8 @@ from typing import Any
 
 import wrapt
 
-from afterword.capture.calls import Call, add_chunk, begin, end_raised, end_stream
+from afterword.capture.calls import add_chunk, begin, end_raised, end_stream
+from afterword.capture.records import Call
 from afterword.context import get_active, is_outermost, set_active
 
 

@@ -13,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
-from afterword.client import Client, default_client
+from afterword.client import Client
+from afterword.default import default_client
 from afterword.errors import InvalidInput
 from afterword.model import Generation, Page, Status
 from afterword.server.pages.query import LogQuery, feedback_choices

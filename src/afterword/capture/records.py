@@ -1,0 +1,184 @@
+"""What is known of a call, and the row it becomes (layer 4).
+
+A `Call` is filled on the caller's thread; `row_of` runs on the recorder's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from afterword.capture.arguments import Names
+from afterword.client import Client
+from afterword.codec import clean, plain, to_json
+from afterword.context import Active
+from afterword.delivery.drafts import note_truncated, to_text
+from afterword.snapshot import Packed, snapshot
+from afterword.stores.rows import GenerationRow
+
+#: What a call weighs in the buffer without its payloads.
+CALL_BYTES = 600
+#: Values of `Call.room` that say why no more chunks are kept.
+UNWANTED, OVERFULL = -1, -2
+
+
+class Spec:
+    """What a decorator was told, and what it found out about its function."""
+
+    __slots__ = (
+        "client", "inputs", "metadata", "model", "name", "names", "output", "project", "sample",
+        "tags", "version",
+    )  # fmt: skip
+
+    client: Client | None
+    inputs: bool | Callable[[dict[str, Any]], Any]
+    output: bool | Callable[[Any], Any]
+    metadata: dict[str, Any] | None
+    model: str | None
+    name: str
+    names: Names
+    project: str | None
+    sample: float | Callable[[], bool] | None
+    tags: tuple[str, ...]
+    version: str | None
+
+
+class Call(Active):
+    """A call being recorded. It is also what the context points at while it runs."""
+
+    __slots__ = (
+        "arguments", "before", "begun", "chunks", "client", "created_ns", "duration_ns", "error",
+        "first_ns", "loop", "notes", "output", "room", "root_id", "session", "size_bytes", "skip", "span",
+        "spec", "started_ns", "status", "streamed", "user",
+    )  # fmt: skip
+
+    data_id: str
+    arguments: Any
+    before: Active | None
+    begun: bool
+    chunks: list[Any] | None
+    client: Client
+    created_ns: int
+    duration_ns: int
+    error: tuple[str, str] | None
+    first_ns: int | None
+    loop: asyncio.AbstractEventLoop | None
+    notes: dict[str, Any] | None
+    output: Any
+    room: int
+    root_id: str | None
+    session: str | None
+    size_bytes: int
+    skip: int
+    span: tuple[str, str] | None
+    spec: Spec
+    started_ns: int
+    status: str
+    streamed: bool
+    user: str | None
+
+    def to_row(self) -> GenerationRow:
+        """Encode and redact. Runs on the recorder's thread."""
+        return row_of(self)
+
+    def shed(self) -> None:
+        self.arguments = None
+        self.output = None
+        self.chunks = None
+        for name in ("messages", "output"):
+            if self.notes is not None:
+                self.notes.pop(name, None)
+        self.size_bytes = CALL_BYTES
+
+
+def row_of(call: Call) -> GenerationRow:
+    spec = call.spec
+    redactor = call.client.redactor
+    trail = call.trail
+    notes = call.notes or {}
+    packed: dict[str, Any] = {}
+    inputs = _inputs(call, packed)
+    output = _output(call, packed, notes)
+    metadata = {**(trail.metadata or {}), **(spec.metadata or {}), **notes.get("metadata", {})}
+    metadata = note_truncated(metadata, packed) or {}
+    tags = list(dict.fromkeys([*spec.tags, *notes.get("tags", ())]))
+    error = None
+    if call.error is not None:
+        name, message = call.error
+        error = to_json({"type": clean(name), "message": redactor.text(message)})
+    span = call.span
+    return GenerationRow(
+        id=call.data_id,
+        project=spec.project or call.client.project,
+        name=spec.name,
+        version=notes.get("version", spec.version),
+        parent_id=None if call.parent is None else call.parent.data_id,
+        root_id=call.root_id,
+        session=None if call.session is None else clean(call.session),
+        user=None if call.user is None else clean(call.user),
+        status=call.status,
+        created_at=call.created_ns // 1000,
+        duration_ms=call.duration_ns / 1e6,
+        first_token_ms=None if call.first_ns is None else (call.first_ns - call.started_ns) / 1e6,
+        inputs=inputs if inputs is None else to_text(inputs, redactor),
+        messages=to_text(notes["messages"], redactor) if "messages" in notes else None,
+        output=output if output is None else to_text(output, redactor),
+        error=error,
+        model=notes.get("model", spec.model),
+        provider=notes.get("provider"),
+        input_tokens=notes.get("input_tokens"),
+        output_tokens=notes.get("output_tokens"),
+        cost_usd=notes.get("cost_usd"),
+        tags=to_json(redactor.value(tags)) if tags else None,
+        metadata=to_text(snapshot(metadata), redactor) if metadata else None,
+        trace_id=None if span is None else span[0],
+        span_id=None if span is None else span[1],
+    )
+
+
+def _inputs(call: Call, packed: dict[str, Any]) -> Any:
+    arguments = call.arguments
+    if arguments is None:
+        return None
+    if call.spec.inputs is not True:
+        packed["inputs"] = arguments
+        return arguments
+    args, kwargs = arguments
+    bound = call.spec.names.bind(args, kwargs or {}, call.skip)
+    plain_values: dict[str, Any] = {}
+    for name, value in bound.items():
+        if type(value) is Packed and value.truncated:
+            packed["inputs"] = value
+        plain_values[name] = (
+            [plain(item) for item in value] if type(value) is list else plain(value)
+        )
+    return plain_values
+
+
+def _output(call: Call, packed: dict[str, Any], notes: dict[str, Any]) -> Any:
+    if "output" in notes:
+        packed["output"] = notes["output"]
+        return notes["output"]
+    if call.chunks is None:
+        packed["output"] = call.output
+        return call.output
+    if call.spec.output is False:
+        return None
+    joined = _joined(call.chunks)
+    if call.room == OVERFULL:
+        packed["output"] = Packed(b"", None, True)
+    picker = call.spec.output
+    return snapshot(picker(joined)) if callable(picker) else joined
+
+
+def _joined(chunks: Any) -> Any:
+    if type(chunks) is not list:
+        return chunks.joined()
+    kinds = {type(chunk) for chunk in chunks}
+    if kinds == {str}:
+        return "".join(chunks)
+    parts = [plain(chunk) for chunk in chunks]
+    if {type(part) for part in parts} == {bytes}:
+        return b"".join(parts)
+    return parts
