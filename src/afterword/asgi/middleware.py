@@ -127,12 +127,12 @@ class FeedbackMiddleware:
 
     async def _announced(self, message: Message, scope: Scope, trail: Trail) -> Message:
         """The message with our headers, or the same one when there is nothing to announce."""
-        headers = message.get("headers", ())
-        if not isinstance(headers, (list, tuple)):
-            # ASGI allows what can be read only once.
-            headers = list(headers)
-            message = {**message, "headers": headers}
         try:
+            headers = message.get("headers", ())
+            if not isinstance(headers, (list, tuple)):
+                # ASGI allows what can be read only once.
+                headers = list(headers)
+                message = {**message, "headers": headers}
             if not _may_announce(message["status"], headers, scope["method"]):
                 return message
             data_id = _announceable(headers, trail)

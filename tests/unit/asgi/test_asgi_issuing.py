@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -179,13 +178,9 @@ def test_an_event_is_one_frame(client: Client) -> None:
     assert claims(client, found["token"]).data_ids == ("message-1",)
 
 
-def test_outside_of_the_middleware_the_default_client_mints(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_outside_of_the_middleware_the_default_client_mints() -> None:
     set_issuer(None)
-    monkeypatch.setattr("afterword.client._default", None)
-    client = afterword.configure(f"sqlite:///{tmp_path}/afterword.db", project="script")
+    client = afterword.configure("memory:", project="script")
     with afterword.trail():
         said = read(handle()["token"], client.keyring(), now_s=int(time.time()))
     assert said.project == "script"
-    client.close()

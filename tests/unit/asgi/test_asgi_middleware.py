@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterable
@@ -410,19 +413,33 @@ async def test_a_store_that_is_away_costs_the_token_and_not_the_response(tmp_pat
     client.close()
 
 
-async def test_bad_configuration_in_the_environment_never_reaches_the_response(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("afterword.client._default", None)
-    monkeypatch.setenv("AFTERWORD_SECRET", "no colon")
+UNCONFIGURED = """
+import asyncio
+from afterword.asgi import FeedbackMiddleware
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"hi"})
+async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"hi"})
 
-    start, body = await respond(FeedbackMiddleware(app, user=lambda scope: scope["user"]))
-    assert start == {"type": "http.response.start", "status": 200, "headers": []}
-    assert body["body"] == b"hi"
+async def send(message):
+    print(message["type"], message.get("body"))
+
+wrapped = FeedbackMiddleware(app, user=lambda scope: scope["user"])
+scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+asyncio.run(wrapped(scope, None, send))
+"""
+
+
+async def test_bad_configuration_in_the_environment_never_reaches_the_response() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", UNCONFIGURED],
+        env={**os.environ, "AFTERWORD_SECRET": "no colon"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "http.response.start None\nhttp.response.body b'hi'\n"
 
 
 async def test_a_token_that_would_be_too_long_costs_the_token_alone(client: Client) -> None:
