@@ -53,6 +53,8 @@ class Scene:
     base_url: str
     replies: list[Any]
     sent: list[Sent] = field(default_factory=list)
+    #: Set once a request has come.
+    asked: threading.Event = field(default_factory=threading.Event)
 
     def next_reply(self, body: dict[str, Any]) -> Any:
         reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
@@ -97,6 +99,7 @@ class ProviderServer:
         scene = self._scenes[request.path_params["scene"]]
         body = await request.json()
         scene.sent.append(Sent(request.path_params["path"], body, dict(request.headers)))
+        scene.asked.set()
         reply = scene.next_reply(body)
         if isinstance(reply, Json):
             return JSONResponse(reply.body, reply.status, reply.headers)

@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from afterword.capture.arguments import Names
-from afterword.capture.calls import Call, Spec, begin, end_raised, end_stream, prepare
+from afterword.capture.calls import begin, end_raised, end_stream, prepare
 from afterword.capture.providers.folding import Endpoint, Fold, Provider, without_blanks
 from afterword.capture.providers.prices import cost_usd
 from afterword.capture.providers.rollup import roll_up
+from afterword.capture.records import Call, Spec
 from afterword.delivery.faults import Faults
 from afterword.snapshot import Packed, careful, snapshot
 

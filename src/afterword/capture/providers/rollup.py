@@ -6,8 +6,8 @@ import threading
 from typing import Any
 
 from afterword.capture.annotations import _patch
-from afterword.capture.calls import Call
 from afterword.capture.providers.folding import Tokens
+from afterword.capture.records import Call
 
 _KEY = "rolled_up"
 
