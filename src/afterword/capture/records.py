@@ -57,7 +57,7 @@ class Call(Active):
     arguments: Any
     before: Active | None
     begun: bool
-    chunks: list[Any] | None
+    chunks: Any  # a list, or what a provider's chunks are gathered in
     client: Client
     created_ns: int
     duration_ns: int
@@ -100,6 +100,8 @@ def row_of(call: Call) -> GenerationRow:
     packed: dict[str, Any] = {}
     inputs = _inputs(call, packed)
     output = _output(call, packed, notes)
+    if "messages" in notes:
+        packed["messages"] = notes["messages"]
     metadata = {**(trail.metadata or {}), **(spec.metadata or {}), **notes.get("metadata", {})}
     metadata = note_truncated(metadata, packed) or {}
     tags = list(dict.fromkeys([*spec.tags, *notes.get("tags", ())]))

@@ -6,6 +6,7 @@ from typing import Any
 
 from afterword.capture.providers.finding import provider_of_chunk
 from afterword.capture.providers.folding import Fold, Provider
+from afterword.capture.records import OVERFULL
 from afterword.codec import plain
 from afterword.snapshot import MAX_BYTES, size_bytes, snapshot
 
@@ -22,7 +23,7 @@ class Gathered:
         self.left_bytes = MAX_BYTES
 
     def append(self, chunk: Any) -> None:
-        """Take in one chunk. `left_bytes` is -2 once something was left out."""
+        """Take in one chunk. `left_bytes` is OVERFULL once something was left out."""
         make = self._provider.fold_of(chunk)
         if make is None:
             kept = snapshot(chunk)
@@ -31,7 +32,7 @@ class Gathered:
             if self.left_bytes >= 0:
                 self._parts.append((None, kept))
             else:
-                self.left_bytes = -2
+                self.left_bytes = OVERFULL
             return
         fold = self._fold
         if fold is None or fold.starts_over(chunk):
@@ -39,7 +40,7 @@ class Gathered:
             self._parts.append((fold, None))
         fold.add(chunk)
         left = fold.room.left
-        self.left_bytes = -2 if left < 0 else min(self.left_bytes, left)
+        self.left_bytes = OVERFULL if left < 0 else min(self.left_bytes, left)
 
     def joined(self) -> Any:
         """The message; several of them, and what stood between, as a list."""
