@@ -143,11 +143,13 @@ class Client:
         listed: bool,
         project: str,
         subject: str,
+        bound: bool,
         user: str | None,
         issued_s: int,
     ) -> list[Feedback]:
         """Record what the holder of a feedback token said: `afeedback` for the helper routes.
 
+        `bound` says that `subject` stands for a user, whether named in `user` or not.
         `created_at` of an entry is held between a day before the token, since clocks of browsers
         go wrong and their order must stay, and now.
         """
@@ -165,6 +167,9 @@ class Client:
             for row in chain.from_iterable(groups):
                 earliest = (issued_s - _CLOCK_SLACK_S) * 1_000_000
                 row.created_at = min(max(row.created_at, earliest), row.received_at)
+                if bound and user is None:
+                    row.user = self.desk.user_behind(row)
+                    row.rater = row.user or subject
             return groups
 
         groups = rows() if self.store.is_local else await asyncio.to_thread(rows)

@@ -132,8 +132,6 @@ class Desk:
     ) -> list[FeedbackRow]:
         place = self.place_of(statement.data_id, project)
         home = place or project or self._project
-        if subject is not None and statement.user is None:
-            statement.user = self._known_user(statement.data_id, home, subject)
 
         def rows(types: Mapping[str, FeedbackType]) -> list[FeedbackRow]:
             return fit(
@@ -156,11 +154,11 @@ class Desk:
             row.provisional = place is None
         return fitted
 
-    def _known_user(self, data_id: str, project: str, subject: str) -> str | None:
-        """The user behind a subject who rated this generation while logged in."""
-        for row in self._store.history([data_id], project):
-            if row.subject == subject and row.user is not None:
-                return row.user
+    def user_behind(self, row: FeedbackRow) -> str | None:
+        """The user behind a row's subject, if they rated its generation while logged in."""
+        for other in self._store.history([row.data_id], row.project):
+            if other.subject == row.subject and other.user is not None:
+                return other.user
         return None
 
     def submit(self, groups: list[list[FeedbackRow]]) -> Future[list[FeedbackRow]]:

@@ -151,6 +151,7 @@ class FeedbackRoutes:
                 listed=listed,
                 project=claims.project,
                 subject=claims.subject,
+                bound=claims.bound,
                 user=self._user(claims),
                 issued_s=claims.issued_s,
             )

@@ -198,20 +198,18 @@ def test_a_key_id_does_not_carry_over_to_another_secret() -> None:
 
 
 def test_an_unknown_key_costs_the_same_work_as_a_known_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    digests: list[bytes] = []
-    digest = hmac.digest
+    signed_texts: list[str] = []
+    real = tokens._mac
 
-    def counted(key: bytes, text: bytes, name: Any) -> bytes:
-        digests.append(text)
-        return digest(key, text, name)
+    def counted(secret: bytes, text: str) -> str:
+        signed_texts.append(text)
+        return real(secret, text)
 
-    tokens._derived(tokens._NO_SECRET, b"afterword feedback-token/1")
     known, unknown = minted(), minted(ring=(("k9", b"a secret nobody has kept"),))
-    monkeypatch.setattr(hmac, "digest", counted)
+    monkeypatch.setattr(tokens, "_mac", counted)
     read(known, RING, now_s=NOW_S)
-    for_known = len(digests)
     refusal(unknown)
-    assert len(digests) == 2 * for_known
+    assert signed_texts == [known.rpartition(".")[0], unknown.rpartition(".")[0]]
 
 
 def _claims(**changed: Any) -> list[Any]:
@@ -365,10 +363,16 @@ def test_two_users_never_share_a_subject(one: str, other: str) -> None:
 
 
 def test_keys_for_subjects_and_for_tokens_differ() -> None:
-    secret = NEW[1]
-    derived = {
-        tokens._derived(secret, b"afterword feedback-token/1"),
-        tokens._derived(secret, b"afterword feedback-subject/1"),
-        secret,
-    }
-    assert len(derived) == 3
+    text = "user:ada"
+    mac = tokens._unbase64(tokens._mac(NEW[1], text))
+    subject = subject_of(RING, "k2", "user", "ada")
+    assert subject is not None
+    assert not mac.startswith(tokens._unbase64(subject))
+    assert mac != hmac.digest(NEW[1], text.encode(), "sha256")
+
+
+def test_keys_are_derived_as_rfc_5869_says() -> None:
+    extracted = hmac.digest(b"afterword", NEW[1], "sha256")
+    key = hmac.digest(extracted, b"afterword feedback-token/1\x01", "sha256")
+    expected = tokens._base64(hmac.digest(key, b"aw1.k2.x", "sha256"))
+    assert tokens._mac(NEW[1], "aw1.k2.x") == expected
