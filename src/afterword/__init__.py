@@ -6,8 +6,9 @@ feedback on exactly that generation.
 """
 
 from afterword.capture.annotations import annotate
-from afterword.capture.generation import Logged, generation
+from afterword.capture.generation import generation
 from afterword.capture.providers import capture
+from afterword.capture.signatures import Logged
 from afterword.client import Client
 from afterword.context import Trail, carry, current_data_id, last_data_id, trail
 from afterword.default import (

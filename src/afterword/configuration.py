@@ -45,7 +45,7 @@ def configuration(
     """
     url = url or environment.get("AFTERWORD_URL") or DEFAULT_URL
     project = project or environment.get("AFTERWORD_PROJECT") or DEFAULT_PROJECT
-    if not isinstance(url, str):
+    if type(url) is not str:
         raise ConfigError(f"url must be text, not {type(url).__name__}")
     return Configuration(
         url=url,

@@ -136,7 +136,7 @@ class _Copier:
         if kind is str:
             return self._text(value)
         if value is None or kind is bool or kind is int or kind is float:
-            return value if kind is not int else self._int(value)
+            return self._int(value) if type(value) is int else value
         if kind is bytes or kind is bytearray:
             return self._bytes(value)
         atom = _ATOMS.get(kind)
@@ -165,7 +165,8 @@ class _Copier:
         if issubclass(kind, dict):
             return self._pairs(dict(dict.items(value)), depth)
         if issubclass(kind, tuple) and hasattr(kind, "_fields"):
-            return self._pairs(dict(zip(kind._fields, tuple.__iter__(value), strict=False)), depth)
+            names: Any = kind
+            return self._pairs(dict(zip(names._fields, tuple.__iter__(value), strict=False)), depth)
         for base, iterate in _SEQUENCE_BASES:
             if issubclass(kind, base):
                 return self._items(list(iterate(value)), depth)

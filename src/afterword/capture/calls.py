@@ -158,11 +158,12 @@ def end_stream(call: Call, status: str) -> None:
 def add_chunk(call: Call, chunk: Any) -> None:
     """One chunk of a stream, kept as it is now."""
     try:
-        chunks = call.chunks
+        chunks: Any = call.chunks
         if chunks is None:
             call.first_ns = _clock_ns()
             gathered = None if type(chunk) is str or _gather is None else _gather(chunk)
-            call.chunks = chunks = [] if gathered is None else gathered
+            chunks = [] if gathered is None else gathered
+            call.chunks = chunks
             call.room = MAX_BYTES
             if call.spec.output is False:
                 call.room = UNWANTED

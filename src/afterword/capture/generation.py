@@ -5,15 +5,30 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Coroutine,
+    Generator,
+    Hashable,
+    Iterable,
+    Mapping,
+)
+from typing import Any, ParamSpec, SupportsIndex, TypeVar, cast, overload
 
-import msgspec
 import wrapt
 
 from afterword.capture.arguments import names_of
 from afterword.capture.calls import begin, end_ok, end_raised, prepare
 from afterword.capture.records import Call, Spec
+from afterword.capture.signatures import (
+    AsyncFunction,
+    AsyncStream,
+    Decorator,
+    Function,
+    Logged,
+    Stream,
+)
 from afterword.capture.streams import AsyncGenerationStream, GenerationStream, drive
 from afterword.client import Client
 from afterword.configuration import check_project, is_disabled
@@ -22,15 +37,8 @@ from afterword.errors import ConfigError
 
 P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S")
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Logged(msgspec.Struct, Generic[T], frozen=True):
-    """What a call gave, and the data ID of the generation it was."""
-
-    value: T
-    data_id: str | None
 
 
 # --- what each kind of callable does ---------------------------------------------------------
@@ -57,7 +65,7 @@ def _call_async(spec: Spec, wrapped: Any, args: Any, kwargs: Any, skip: int, log
     awaitable = wrapped(*args, **kwargs)
     if call is None:
         return _unrecorded(awaitable) if logged else awaitable
-    runner = _run(awaitable, call, logged)
+    runner = cast("Any", _run(awaitable, call, logged))
     try:
         runner.__name__, runner.__qualname__ = awaitable.__name__, awaitable.__qualname__
     except AttributeError:
@@ -135,7 +143,7 @@ def _finished(call: Call, result: Any) -> Any:
     """The result as the caller gets it: the same object, unless it is a stream."""
     if type(result) not in _NO_STREAMS:
         try:
-            wrap = _stream_kind(type(result))
+            wrap = _stream_kind(cast("Hashable", type(result)))
             if wrap is not None:
                 return wrap(result, call)
         except Exception as error:
@@ -159,7 +167,7 @@ async def _run_begun(awaitable: Any, call: Call) -> Any:
 
 
 @functools.lru_cache(maxsize=1024)
-def _stream_kind(kind: type) -> Any:
+def _stream_kind(kind: Any) -> Any:
     if issubclass(kind, (types.CoroutineType,)):
         return _run_later
     if issubclass(kind, types.AsyncGeneratorType) or hasattr(kind, "__anext__"):
@@ -172,7 +180,7 @@ def _stream_kind(kind: type) -> Any:
 # --- the wrapper ------------------------------------------------------------------------------
 
 
-class _BoundGeneration(wrapt.BoundFunctionWrapper):  # type: ignore[misc]  # wrapt ships no types
+class _BoundGeneration(wrapt.BoundFunctionWrapper[..., Any]):
     """A decorated method, bound."""
 
     def logged(self, *args: Any, **kwargs: Any) -> Any:
@@ -181,7 +189,7 @@ class _BoundGeneration(wrapt.BoundFunctionWrapper):  # type: ignore[misc]  # wra
         skip = 0 if self._self_binding == "staticmethod" else 1
         return act(spec, self.__wrapped__, args, kwargs, skip, True)
 
-    def __reduce_ex__(self, protocol: int) -> Any:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         owner = getattr(self.__wrapped__, "__self__", None)
         if owner is None:
             return self.__wrapped__.__qualname__
@@ -200,7 +208,7 @@ class _BoundGeneration(wrapt.BoundFunctionWrapper):  # type: ignore[misc]  # wra
         return repr(self.__wrapped__)
 
 
-class _Generation(wrapt.FunctionWrapper):  # type: ignore[misc]
+class _Generation(wrapt.FunctionWrapper[..., Any]):
     """A decorated callable. It answers every question as the callable itself would."""
 
     __bound_function_wrapper__ = _BoundGeneration
@@ -210,7 +218,7 @@ class _Generation(wrapt.FunctionWrapper):  # type: ignore[misc]
             return act(spec, wrapped, args, kwargs, 0 if instance is None else 1, False)
 
         # While disabled, wrapt calls the function without us.
-        super().__init__(wrapped, wrapper, True if enabled else False)
+        super().__init__(wrapped, wrapper, enabled)
         self._self_spec = spec
         self._self_act = act
 
@@ -218,7 +226,7 @@ class _Generation(wrapt.FunctionWrapper):  # type: ignore[misc]
         """Call it, and get (or await) `Logged(value, data_id)`."""
         return self._self_act(self._self_spec, self.__wrapped__, args, kwargs, 0, True)
 
-    def __reduce_ex__(self, protocol: int) -> Any:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         return self.__wrapped__.__qualname__
 
     def __reduce__(self) -> Any:
@@ -243,7 +251,7 @@ def _kind(function: Any) -> Any:
             target = target.func
         else:
             break
-    for candidate in (target, getattr(type(target), "__call__", None)):
+    for candidate in (target, getattr(type(target), "__call__", None)):  # noqa: B004
         if inspect.isasyncgenfunction(candidate):
             return _call_async_generator
         if inspect.isgeneratorfunction(candidate):
@@ -254,7 +262,27 @@ def _kind(function: Any) -> Any:
 
 
 @overload
-def generation(fn: F, /) -> F: ...
+def generation(fn: classmethod[S, P, R], /) -> classmethod[S, P, R]: ...
+
+
+@overload
+def generation(fn: staticmethod[P, R], /) -> staticmethod[P, R]: ...  # type: ignore[overload-overlap]
+
+
+@overload
+def generation(fn: Callable[P, AsyncGenerator[T, S]], /) -> Function[P, AsyncStream[T, S]]: ...
+
+
+@overload
+def generation(fn: Callable[P, Generator[T, S, R]], /) -> Function[P, Stream[T, S, R]]: ...
+
+
+@overload
+def generation(fn: Callable[P, Coroutine[Any, Any, T]], /) -> AsyncFunction[P, T]: ...  # type: ignore[overload-overlap]
+
+
+@overload
+def generation(fn: Callable[P, R], /) -> Function[P, R]: ...
 
 
 @overload
@@ -270,7 +298,7 @@ def generation(
     metadata: Mapping[str, Any] | None = None,
     sample: float | Callable[[], bool] | None = None,
     client: Client | None = None,
-) -> Callable[[F], F]: ...
+) -> Decorator: ...
 
 
 def generation(
@@ -316,7 +344,7 @@ def generation(
     def decorate(function: Any) -> Any:
         if not callable(function) and not isinstance(function, (classmethod, staticmethod)):
             raise ConfigError(f"@generation decorates a callable, not {type(function).__name__}")
-        plain = getattr(function, "__func__", function)
+        plain: Any = getattr(function, "__func__", function)
         spec = Spec()
         spec.name = name or getattr(plain, "__qualname__", None) or type(plain).__qualname__
         spec.names = names_of(plain)

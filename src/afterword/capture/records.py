@@ -53,7 +53,7 @@ class Call(Active):
         "spec", "started_ns", "status", "streamed", "user",
     )  # fmt: skip
 
-    data_id: str
+    data_id: str  # pyright: ignore[reportIncompatibleVariableOverride]  # a call has one
     arguments: Any
     before: Active | None
     begun: bool

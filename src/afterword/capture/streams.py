@@ -11,7 +11,7 @@ import asyncio
 import contextvars
 import types
 from collections.abc import Generator, Iterator
-from typing import Any
+from typing import Any, SupportsIndex, cast
 
 import wrapt
 
@@ -20,7 +20,7 @@ from afterword.capture.records import Call
 from afterword.context import get_active, is_outermost, set_active
 
 
-class _Stream(wrapt.BaseObjectProxy):  # type: ignore[misc]  # wrapt ships no types
+class _Stream(wrapt.BaseObjectProxy[Any]):
     """What both kinds share: the call, and whether its first step has been."""
 
     def __init__(self, wrapped: Any, call: Call) -> None:
@@ -39,7 +39,7 @@ class _Stream(wrapt.BaseObjectProxy):  # type: ignore[misc]  # wrapt ships no ty
     def __reduce__(self) -> Any:
         return self.__wrapped__.__reduce__()
 
-    def __reduce_ex__(self, protocol: int) -> Any:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         return self.__wrapped__.__reduce_ex__(protocol)
 
     def __copy__(self) -> Any:
@@ -183,7 +183,7 @@ def _step(call: Call, awaitable: Any) -> Generator[Any, Any, Any]:
         _start(call)
         call.loop = asyncio._get_running_loop()
     try:
-        chunk = yield from drive(awaitable.__await__(), call)
+        chunk = yield from _steps(awaitable, call)
     except BaseException as error:
         _ended(call, error, StopAsyncIteration)
         raise
@@ -194,7 +194,7 @@ def _step(call: Call, awaitable: Any) -> Generator[Any, Any, Any]:
 @types.coroutine
 def _close(call: Call, awaitable: Any) -> Generator[Any, Any, Any]:
     try:
-        value = yield from drive(awaitable.__await__(), call)
+        value = yield from _steps(awaitable, call)
     except BaseException as error:
         if call.begun:
             end_raised(call, error)
@@ -202,6 +202,11 @@ def _close(call: Call, awaitable: Any) -> Generator[Any, Any, Any]:
     if call.begun:
         end_stream(call, "abandoned")
     return value
+
+
+def _steps(awaitable: Any, call: Call) -> Generator[Any, Any, Any]:
+    # `drive` is both a generator and awaitable; type checkers see only the latter.
+    return cast("Generator[Any, Any, Any]", drive(awaitable.__await__(), call))
 
 
 @types.coroutine

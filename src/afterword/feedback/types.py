@@ -72,7 +72,7 @@ def declare(
     Raises:
         InvalidInput: a field does not fit; the message names it and what is allowed.
     """
-    if not isinstance(name, str) or not _NAME.match(name):
+    if type(name) is not str or not _NAME.match(name):
         raise InvalidInput(
             "name must be 1 to 64 characters of letters, digits, space . _ -", field="name"
         )

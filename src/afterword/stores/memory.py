@@ -5,7 +5,7 @@ For tests and notebooks. It is SQLite without a file, so that it can never behav
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import apsw
@@ -33,7 +33,7 @@ class MemoryStore(SqliteStore):
         super().__init__("memory:", ":memory:")
 
     @contextmanager
-    def _reading(self) -> Iterator[apsw.Connection]:
+    def _reading(self) -> Generator[apsw.Connection]:
         with self._errors(), self._lock:
             yield self._write_connection()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote
@@ -177,7 +177,7 @@ class SqliteStore:
             return None if row is None else row[0]
 
     @contextmanager
-    def _transaction(self) -> Iterator[apsw.Connection]:
+    def _transaction(self) -> Generator[apsw.Connection]:
         with self._errors(), self._lock:
             connection = self._write_connection()
             connection.execute("BEGIN IMMEDIATE")
@@ -190,7 +190,7 @@ class SqliteStore:
                 raise
 
     @contextmanager
-    def _reading(self) -> Iterator[apsw.Connection]:
+    def _reading(self) -> Generator[apsw.Connection]:
         with self._errors():
             connection = self._borrow()
             try:
@@ -231,7 +231,7 @@ class SqliteStore:
             ) from error
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _errors(self) -> Generator[None]:
         try:
             yield
         except (apsw.BusyError, apsw.LockedError) as error:
