@@ -59,6 +59,11 @@ class Function(_Named, Protocol[P, R]):
     def logged(self, *args: P.args, **kwargs: P.kwargs) -> Logged[R]: ...
 
     @overload
+    def __get__(
+        self: Function[Concatenate[type[S], Q], R], instance: S | None, owner: type[S], /
+    ) -> Function[Q, R]: ...
+
+    @overload
     def __get__(self, instance: None, owner: type, /) -> Self: ...
 
     @overload
@@ -76,6 +81,11 @@ class AsyncFunction(_Named, Protocol[P, T]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]: ...
 
     def logged(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Logged[T]]: ...
+
+    @overload
+    def __get__(
+        self: AsyncFunction[Concatenate[type[S], Q], T], instance: S | None, owner: type[S], /
+    ) -> AsyncFunction[Q, T]: ...
 
     @overload
     def __get__(self, instance: None, owner: type, /) -> Self: ...
