@@ -20,7 +20,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 Y_co = TypeVar("Y_co", covariant=True)
-Sent = TypeVar("Sent", contravariant=True)
+Sent_contra = TypeVar("Sent_contra", contravariant=True)
 
 
 class Logged(msgspec.Struct, Generic[T], frozen=True):
@@ -30,13 +30,13 @@ class Logged(msgspec.Struct, Generic[T], frozen=True):
     data_id: str | None
 
 
-class Stream(Generator[Y_co, Sent, T_co]):
+class Stream(Generator[Y_co, Sent_contra, T_co]):
     """A generator that a decorated function returned."""
 
     data_id: str
 
 
-class AsyncStream(AsyncGenerator[Y_co, Sent]):
+class AsyncStream(AsyncGenerator[Y_co, Sent_contra]):
     """An async generator that a decorated function returned."""
 
     data_id: str
