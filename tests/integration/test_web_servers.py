@@ -43,7 +43,7 @@ def served(app: ASGIApp, http: str = "h11") -> Iterator[tuple[str, int]]:
     listener = socket.create_server(
         ("127.0.0.1", 0)
     )  # open at once: no need to wait for the thread
-    config = uvicorn.Config(app, http=http, log_level="critical", lifespan="off", access_log=False)  # type: ignore[arg-type]
+    config = uvicorn.Config(app, http=http, log_level="critical", lifespan="off", access_log=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from feedback_desk import LISTED, Desk
 
 from afterword import Client
 
@@ -19,3 +20,15 @@ def client() -> Iterator[Client]:
     client = Client("memory:", project="web", secret="k1:0123456789abcdef0123456789abcdef")
     yield client
     client.close()
+    assert client.status().dropped == 0
+
+
+@pytest.fixture
+def desk(client: Client) -> Desk:
+    return Desk(client)
+
+
+@pytest.fixture
+def listing(client: Client) -> Desk:
+    """Routes that take posts of one other origin too."""
+    return Desk(client, origins=frozenset({LISTED}))
