@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import anthropic
@@ -23,7 +23,8 @@ class Kit:
     name: str
     provider: str
     model: str
-    classes: tuple[type, type]
+    classes: tuple[Any, Any]
+    http_clients: tuple[Any, Any]
     #: The resource's methods take these; `tools` beside them where a tool is to be called.
     request: dict[str, Any]
     tools: dict[str, Any]
@@ -46,12 +47,13 @@ class Kit:
     output_tokens: int
     finish_reason: str
     tool_finish_reason: str
-    #: Extra headers of a path where it lives below the base URL.
+    #: What the base URL ends with.
     prefix: str = ""
-    streams_usage: dict[str, Any] = field(default_factory=dict)
 
     def client(self, base_url: str, mode: str, **options: Any) -> Any:
-        options = {"api_key": "key", "max_retries": 0, "timeout": 20, **options}
+        # Without certificates to read, which takes longer than most of these tests.
+        http = self.http_clients[mode == "async"](verify=False)
+        options = {"api_key": "key", "max_retries": 0, "http_client": http, **options}
         return self.classes[mode == "async"](base_url=base_url + self.prefix, **options)
 
     def message(self, text: str) -> dict[str, Any]:
@@ -142,6 +144,7 @@ CHAT = Kit(
     provider="openai",
     model="gpt-4o-mini",
     classes=(openai.OpenAI, openai.AsyncOpenAI),
+    http_clients=(openai.DefaultHttpxClient, openai.DefaultAsyncHttpxClient),
     request={
         "model": "gpt-4o-mini",
         "messages": [
@@ -296,6 +299,7 @@ RESPONSES = Kit(
     provider="openai",
     model="gpt-4o-mini",
     classes=(openai.OpenAI, openai.AsyncOpenAI),
+    http_clients=(openai.DefaultHttpxClient, openai.DefaultAsyncHttpxClient),
     request={
         "model": "gpt-4o-mini",
         "instructions": "Be brief.",
@@ -403,6 +407,7 @@ MESSAGES = Kit(
     provider="anthropic",
     model=_CLAUDE,
     classes=(anthropic.Anthropic, anthropic.AsyncAnthropic),
+    http_clients=(anthropic.DefaultHttpxClient, anthropic.DefaultAsyncHttpxClient),
     request={
         "model": _CLAUDE,
         "max_tokens": 100,

@@ -12,6 +12,7 @@ import functools
 import inspect
 from typing import Any
 
+from afterword.capture.providers.attempts import attempt
 from afterword.capture.providers.folding import Provider
 from afterword.capture.providers.recordings import record
 from afterword.capture.providers.taps import tap
@@ -58,15 +59,15 @@ def _patched(client: Any, provider: Provider) -> Any:
 def _request(client: Any, send: Any, provider: Provider) -> Any:
     @functools.wraps(send)
     def request(cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
-        recording = record(provider, client, options)
+        recording = attempt("beginning to record a call", record, provider, client, options)
         if recording is None:
             return send(cast_to, options, *args, **kwargs)
         try:
             result = send(cast_to, options, *args, **kwargs)
         except BaseException as error:
-            recording.end_raised(error)
+            attempt("recording a provider's error", recording.end_raised, error)
             raise
-        tap(result, recording)
+        attempt("following a reply", tap, result, recording)
         return result
 
     return request
@@ -75,15 +76,15 @@ def _request(client: Any, send: Any, provider: Provider) -> Any:
 def _async_request(client: Any, send: Any, provider: Provider) -> Any:
     @functools.wraps(send)
     async def request(cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
-        recording = record(provider, client, options)
+        recording = attempt("beginning to record a call", record, provider, client, options)
         if recording is None:
             return await send(cast_to, options, *args, **kwargs)
         try:
             result = await send(cast_to, options, *args, **kwargs)
         except BaseException as error:
-            recording.end_raised(error)
+            attempt("recording a provider's error", recording.end_raised, error)
             raise
-        tap(result, recording)
+        attempt("following a reply", tap, result, recording)
         return result
 
     return request

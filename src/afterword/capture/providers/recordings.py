@@ -14,15 +14,12 @@ from typing import Any
 
 from afterword.capture.arguments import Names
 from afterword.capture.calls import begin, end_raised, end_stream, prepare
-from afterword.capture.providers.folding import Endpoint, Fold, Provider, without_blanks
+from afterword.capture.providers.attempts import attempt
+from afterword.capture.providers.folding import Endpoint, Fold, Provider, Tokens, without_blanks
 from afterword.capture.providers.prices import cost_usd
 from afterword.capture.providers.rollup import roll_up
 from afterword.capture.records import Call, Spec
-from afterword.delivery.faults import Faults
 from afterword.snapshot import Packed, careful, snapshot
-
-#: Faults met before there is a client to count them.
-_homeless = Faults()
 
 #: Streams begun and not over, so that interpreter exit does not lose them.
 _OPEN: dict[int, Recording] = {}
@@ -58,14 +55,8 @@ class Recording:
 
     def add(self, chunk: Any) -> None:
         """One chunk of the reply, as the caller gets it."""
-        call = self.call
-        if call.done:
-            return
-        try:
-            if self.fold.add(chunk):
-                self.note_first_token()
-        except Exception as error:
-            self.fault("recording a provider's chunk", error)
+        if not self.call.done and self.fold.add(chunk):
+            self.note_first_token()
 
     def note_first_token(self) -> None:
         """Some of the answer is here."""
@@ -74,47 +65,33 @@ class Recording:
 
     def reply(self, reply: Any) -> None:
         """The whole reply has come."""
-        try:
-            self.fold.whole(reply)
-        except Exception as error:
-            self.fault("recording a provider's reply", error)
+        attempt("recording a provider's reply", self.fold.whole, reply)
         self.end("ok")
 
     def end(self, status: str) -> None:
         """The call is over. A message that had come whole is not abandoned by who stops there."""
-        if self._settle():
-            if status == "abandoned" and self.fold.complete:
-                status = "ok"
-            if status == "ok" and self.fold.failure is not None:
-                kind, message = self.fold.failure
-                self.call.error = (f"{self.endpoint.name}.{kind}", message)
-                status = "error"
-            end_stream(self.call, status)
+        if self.call.done:
+            return
+        _OPEN.pop(id(self), None)
+        attempt("recording a provider's reply", self._write)
+        if status == "abandoned" and self.fold.complete:
+            status = "ok"
+        if status == "ok" and self.fold.failure is not None:
+            kind, message = self.fold.failure
+            self.call.error = (f"{self.endpoint.name}.{kind}", message)
+            status = "error"
+        end_stream(self.call, status)
 
     def end_raised(self, error: BaseException) -> None:
         """The SDK raised, before or within the reply."""
-        try:
-            reply = self.provider.reply_of(error)
-            if reply is not None:
-                self.fold.whole(reply)
-        except Exception as fault:
-            self.fault("recording a provider's reply", fault)
-        if self._settle():
-            end_raised(self.call, error)
-
-    def fault(self, kind: str, error: BaseException) -> None:
-        self.call.client.faults.note(kind, error)
-
-    def _settle(self) -> bool:
-        """Write what has come into the call; whether the call was not over yet."""
         if self.call.done:
-            return False
+            return
         _OPEN.pop(id(self), None)
-        try:
-            self._write()
-        except Exception as error:
-            self.fault("recording a provider's reply", error)
-        return not self.call.done
+        reply = attempt("recording a provider's error", self.provider.reply_of, error)
+        if reply is not None:
+            attempt("recording a provider's reply", self.fold.whole, reply)
+        attempt("recording a provider's reply", self._write)
+        end_raised(self.call, error)
 
     def _write(self) -> None:
         call, fold = self.call, self.fold
@@ -133,26 +110,21 @@ class Recording:
         }
         tokens = fold.tokens()
         model = self.requested or fold.model
-        priced_as = fold.model or model
-        cost = None
-        if priced_as is not None:
-            cost = cost_usd(
-                self.provider.name,
-                self.base_url,
-                priced_as,
-                fold.usage,
-                tokens,
-                self.endpoint.usage_kind,
-            )
-        notes = {
+        call.notes = {
+            **(call.notes or {}),
             "model": model,
             "input_tokens": tokens.input,
             "output_tokens": tokens.output,
-            "cost_usd": cost,
             "metadata": without_blanks(metadata),
         }
-        call.notes = {**(call.notes or {}), **notes}
+        cost = None if model is None else attempt("pricing a call", self._cost_usd, model, tokens)
+        call.notes["cost_usd"] = cost
         roll_up(call, model, self.provider.name, tokens, cost)
+
+    def _cost_usd(self, model: str, tokens: Tokens) -> float | None:
+        provider, kind = self.provider.name, self.endpoint.usage_kind
+        answered_by = self.fold.model or model
+        return cost_usd(provider, self.base_url, answered_by, self.fold.usage, tokens, kind)
 
 
 _SPECS: dict[str, Spec] = {}
@@ -170,34 +142,30 @@ def _spec(endpoint: Endpoint) -> Spec:
 
 
 def record(provider: Provider, client: Any, options: Any) -> Recording | None:
-    """A recording of this request, begun; None when it is no model call or a fault of ours stops it.
+    """A recording of this request, begun; None when it is no model call.
 
     `options` is what the SDK's client makes of a request before it sends it: the path below the
     base URL and the body, as the caller's arguments made them.
     """
-    try:
-        if str(options.method).lower() != "post":
-            return None
-        endpoint = provider.endpoint(str(options.url).partition("?")[0].rstrip("/"))
-        if endpoint is None:
-            return None
-        body = _body(options)
-        call = prepare(_spec(endpoint), (), endpoint.parameters(body), 0)
-        if call is None:
-            return None
-        call.notes = {"provider": provider.name}
-        messages = endpoint.messages(body)
-        if messages is not None:
-            call.notes["messages"] = snapshot(messages)
-        requested = body.get("model")
-        if type(requested) is str:
-            call.notes["model"] = requested
-        recording = Recording(provider, endpoint, call, _address(client), requested)
-        begin(call)
-        return recording
-    except Exception as error:
-        _homeless.note("beginning to record a provider's call", error)
+    if str(options.method).lower() != "post":
         return None
+    endpoint = provider.endpoint(str(options.url).partition("?")[0].rstrip("/"))
+    if endpoint is None:
+        return None
+    body = _body(options)
+    call = prepare(_spec(endpoint), (), endpoint.parameters(body), 0)
+    if call is None:
+        return None
+    call.notes = {"provider": provider.name}
+    messages = endpoint.messages(body)
+    if messages is not None:
+        call.notes["messages"] = snapshot(messages)
+    requested = body.get("model")
+    if type(requested) is str:
+        call.notes["model"] = requested
+    recording = Recording(provider, endpoint, call, _address(client), requested)
+    begin(call)
+    return recording
 
 
 def _body(options: Any) -> Mapping[str, Any]:

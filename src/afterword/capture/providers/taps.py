@@ -12,25 +12,26 @@ from typing import Any
 
 import wrapt
 
+from afterword.capture.providers.attempts import attempt
 from afterword.capture.providers.bodies import is_event_stream, read_body
 from afterword.capture.providers.recordings import Recording
 from afterword.snapshot import MAX_BYTES
 
+_CHUNK = "recording a provider's chunk"
+_END = "recording the end of a reply"
+
 
 def tap(result: Any, recording: Recording) -> None:
     """Follow what a request gave: a reply, a stream of one, or a response for the caller to read."""
-    try:
-        response = getattr(result, "http_response", None)
-        if response is not None:
-            _tap_response(result, response, recording)
-        elif _is_stream(result):
-            _tap_stream(result, recording)
-        elif hasattr(result, "is_stream_consumed"):
-            _tap_response(result, result, recording)
-        else:
-            recording.reply(result)
-    except Exception as error:
-        recording.fault("following a provider's reply", error)
+    response = getattr(result, "http_response", None)
+    if response is not None:
+        _tap_response(result, response, recording)
+    elif _is_stream(result):
+        _tap_stream(result, recording)
+    elif hasattr(result, "is_stream_consumed"):
+        _tap_response(result, result, recording)
+    else:
+        recording.reply(result)
 
 
 def _is_stream(result: Any) -> bool:
@@ -68,25 +69,28 @@ def _tap_response(result: Any, response: Any, recording: Recording) -> None:
 
 def _tapped_parse(parse: Any, recording: Recording) -> Any:
     """`parse` of a response, followed when what it gives is a stream."""
-
-    def follow(parsed: Any) -> Any:
-        if not recording.is_over and _is_stream(parsed):
-            tap(parsed, recording)
-        return parsed
-
     if inspect.iscoroutinefunction(parse):
 
         @functools.wraps(parse)
         async def parse_async(*args: Any, **kwargs: Any) -> Any:
-            return follow(await parse(*args, **kwargs))
+            parsed = await parse(*args, **kwargs)
+            attempt("following a reply", _tap_parsed, parsed, recording)
+            return parsed
 
         return parse_async
 
     @functools.wraps(parse)
     def parse_sync(*args: Any, **kwargs: Any) -> Any:
-        return follow(parse(*args, **kwargs))
+        parsed = parse(*args, **kwargs)
+        attempt("following a reply", _tap_parsed, parsed, recording)
+        return parsed
 
     return parse_sync
+
+
+def _tap_parsed(parsed: Any, recording: Recording) -> None:
+    if not recording.is_over and _is_stream(parsed):
+        _tap_stream(parsed, recording)
 
 
 class _Tap(wrapt.BaseObjectProxy[Any]):
@@ -96,11 +100,18 @@ class _Tap(wrapt.BaseObjectProxy[Any]):
         super().__init__(wrapped)
         self._self_recording = recording
 
+    def _self_end(self, status: str) -> None:
+        self._self_recording.end(status)
+
     def __del__(self) -> None:
-        self._self_recording.end("abandoned")
+        attempt(_END, _end_of, self)
 
     def __repr__(self) -> str:
         return repr(self.__wrapped__)
+
+
+def _end_of(tap: _Tap) -> None:
+    tap._self_end("abandoned")
 
 
 class _Chunks(_Tap):
@@ -115,14 +126,14 @@ class _Chunks(_Tap):
         try:
             chunk = next(self.__wrapped__)
         except StopIteration:
-            recording.end("ok")
+            attempt(_END, recording.end, "ok")
             raise
         except BaseException as error:
-            recording.end_raised(error)
+            attempt(_END, recording.end_raised, error)
             raise
         finally:
             recording.is_drawn = False
-        recording.add(chunk)
+        attempt(_CHUNK, recording.add, chunk)
         return chunk
 
 
@@ -138,14 +149,14 @@ class _AsyncChunks(_Tap):
         try:
             chunk = await self.__wrapped__.__anext__()
         except StopAsyncIteration:
-            recording.end("ok")
+            attempt(_END, recording.end, "ok")
             raise
         except BaseException as error:
-            recording.end_raised(error)
+            attempt(_END, recording.end_raised, error)
             raise
         finally:
             recording.is_drawn = False
-        recording.add(chunk)
+        attempt(_CHUNK, recording.add, chunk)
         return chunk
 
 
@@ -159,55 +170,51 @@ class _Body(_Tap):
         self._self_data = bytearray()
 
     def __iter__(self) -> Any:
-        source = iter(self.__wrapped__)
-        return _Pieces(source, self) if self._self_reads else source
+        return self._self_followed(iter(self.__wrapped__))
 
     def __aiter__(self) -> Any:
-        source = aiter(self.__wrapped__)
-        return _Pieces(source, self) if self._self_reads else source
+        return self._self_followed(aiter(self.__wrapped__))
+
+    def _self_followed(self, source: Any) -> Any:
+        pieces = attempt(_CHUNK, _Pieces, source, self) if self._self_reads else None
+        return source if pieces is None else pieces
 
     def close(self) -> None:
         try:
             self.__wrapped__.close()
         finally:
-            self._self_end("abandoned")
+            attempt(_END, self._self_end, "abandoned")
 
     async def aclose(self) -> None:
         try:
             await self.__wrapped__.aclose()
         finally:
-            self._self_end("abandoned")
-
-    def __del__(self) -> None:
-        self._self_end("abandoned")
+            attempt(_END, self._self_end, "abandoned")
 
     def _self_take(self, piece: bytes) -> None:
-        try:
-            if is_event_stream(self._self_headers):
-                self._self_recording.note_first_token()
-            if len(self._self_data) < MAX_BYTES:
-                self._self_data += piece
-        except Exception as error:
-            self._self_recording.fault("reading a provider's reply", error)
+        if is_event_stream(self._self_headers):
+            self._self_recording.note_first_token()
+        if len(self._self_data) < MAX_BYTES:
+            self._self_data += piece
 
     def _self_end(self, status: str, error: BaseException | None = None) -> None:
+        """The body is over, unless it is the SDK that ends it, having read the last chunk."""
         recording = self._self_recording
-        # While a chunk is being drawn, it is the SDK that closes, having read the last.
         if recording.is_over or recording.is_drawn:
             return
         if self._self_reads:
-            try:
-                whole, chunks = read_body(self._self_headers, bytes(self._self_data))
-                for chunk in chunks:
-                    recording.add(chunk)
-                if whole is not None:
-                    recording.fold.whole(whole)
-            except Exception as fault:
-                recording.fault("reading a provider's reply", fault)
+            attempt("reading a provider's reply", self._self_read)
         if error is None:
             recording.end(status)
         else:
             recording.end_raised(error)
+
+    def _self_read(self) -> None:
+        whole, chunks = read_body(self._self_headers, bytes(self._self_data))
+        for chunk in chunks:
+            self._self_recording.add(chunk)
+        if whole is not None:
+            self._self_recording.fold.whole(whole)
 
 
 class _Pieces:
@@ -226,12 +233,12 @@ class _Pieces:
         try:
             piece = next(self._source)
         except StopIteration:
-            self._body._self_end("ok")
+            attempt(_END, self._body._self_end, "ok")
             raise
         except BaseException as error:
-            self._body._self_end("error", error)
+            attempt(_END, self._body._self_end, "error", error)
             raise
-        self._body._self_take(piece)
+        attempt(_CHUNK, self._body._self_take, piece)
         return piece
 
     def __aiter__(self) -> _Pieces:
@@ -241,10 +248,10 @@ class _Pieces:
         try:
             piece = await self._source.__anext__()
         except StopAsyncIteration:
-            self._body._self_end("ok")
+            attempt(_END, self._body._self_end, "ok")
             raise
         except BaseException as error:
-            self._body._self_end("error", error)
+            attempt(_END, self._body._self_end, "error", error)
             raise
-        self._body._self_take(piece)
+        attempt(_CHUNK, self._body._self_take, piece)
         return piece
