@@ -48,7 +48,16 @@ def _unpacked(packed: Packed) -> Any:
 
 def to_json(value: Any) -> str:
     """A plain value as JSON text. Lossless: `from_json` gives the same value back."""
-    tagged = _tagged(value) if _needs_tags(value) else value
+    kind = type(value)
+    try:
+        data = _json_encode(value)
+        # What JSON lacks, and what it would turn into something else, comes back different. Asking
+        # that is cheaper than looking at each node.
+        if kind is str or (b'{"$' not in data and _json_decode(data) == value):
+            return data.decode()
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError):
+        pass
+    tagged = _tagged(value)
     try:
         return _json_encode(tagged).decode()
     except UnicodeEncodeError:
@@ -73,36 +82,6 @@ def clean(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-8", "backslashreplace").decode()
     return text
-
-
-def _needs_tags(value: Any) -> bool:
-    """Whether anything in a plain value has no JSON of its own. Cheaper than tagging it all."""
-    kind = type(value)
-    if kind is dict:
-        if len(value) == 1 and _is_tag(next(iter(value))):
-            return True
-        for key, item in value.items():
-            if type(key) is not str:
-                return True
-            kind = type(item)
-            if kind is not str and item is not None and kind is not bool and _needs_tags(item):
-                return True
-        return False
-    if kind is list:
-        for item in value:
-            kind = type(item)
-            if kind is not str and item is not None and kind is not bool and _needs_tags(item):
-                return True
-        return False
-    if kind is int:
-        return not _INT64_MIN <= value <= _UINT64_MAX
-    if kind is float:
-        return not math.isfinite(value)
-    return kind is not str and value is not None and kind is not bool
-
-
-def _is_tag(key: Any) -> bool:
-    return type(key) is str and key.startswith("$")
 
 
 def _tagged(value: Any) -> Any:

@@ -33,15 +33,12 @@ _LEAVES = frozenset((int, float, bool, type(None)))
 _pack: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
 
 
-class Packed:
+class Packed(msgspec.Struct, gc=False, eq=False):
     """A snapshot of something mutable: msgpack bytes, or the plain copy when those cannot hold it."""
 
-    __slots__ = ("data", "plain", "truncated")
-
-    def __init__(self, data: bytes, plain: Any = None, truncated: bool = False) -> None:
-        self.data = data
-        self.plain = plain
-        self.truncated = truncated
+    data: bytes
+    plain: Any = None
+    truncated: bool = False
 
 
 def snapshot(value: Any) -> Any:

@@ -14,6 +14,7 @@ from afterword.client import Client
 from afterword.codec import clean, plain, to_json
 from afterword.context import Active
 from afterword.delivery.drafts import note_truncated, to_text
+from afterword.redaction import Redactor
 from afterword.snapshot import Packed, snapshot
 from afterword.stores.rows import GenerationRow
 
@@ -98,7 +99,7 @@ def row_of(call: Call) -> GenerationRow:
     trail = call.trail
     notes = call.notes or {}
     packed: dict[str, Any] = {}
-    inputs = _inputs(call, packed)
+    inputs = _inputs(call, packed, redactor)
     output = _output(call, packed, notes)
     if "messages" in notes:
         packed["messages"] = notes["messages"]
@@ -123,7 +124,7 @@ def row_of(call: Call) -> GenerationRow:
         created_at=call.created_ns // 1000,
         duration_ms=call.duration_ns / 1e6,
         first_token_ms=None if call.first_ns is None else (call.first_ns - call.started_ns) / 1e6,
-        inputs=inputs if inputs is None else to_text(inputs, redactor),
+        inputs=inputs,
         messages=to_text(notes["messages"], redactor) if "messages" in notes else None,
         output=output if output is None else to_text(output, redactor),
         error=error,
@@ -139,23 +140,32 @@ def row_of(call: Call) -> GenerationRow:
     )
 
 
-def _inputs(call: Call, packed: dict[str, Any]) -> Any:
+def _inputs(call: Call, packed: dict[str, Any], redactor: Redactor) -> str | None:
+    """The arguments by name, as redacted JSON."""
     arguments = call.arguments
     if arguments is None:
         return None
     if call.spec.inputs is not True:
         packed["inputs"] = arguments
-        return arguments
+        return to_text(arguments, redactor)
     args, kwargs = arguments
     bound = call.spec.names.bind(args, kwargs or {}, call.skip)
-    plain_values: dict[str, Any] = {}
+    members: list[str] = []
     for name, value in bound.items():
         if type(value) is Packed and value.truncated:
             packed["inputs"] = value
-        plain_values[name] = (
-            [plain(item) for item in value] if type(value) is list else plain(value)
-        )
-    return plain_values
+        if type(value) is list or name.startswith("$"):
+            break
+        members.append(f"{to_json(name)}:{to_json(plain(value))}")
+    else:
+        text = f"{{{','.join(members)}}}"
+        if not redactor.may_change(text):
+            return text
+    values = {
+        name: [plain(item) for item in value] if type(value) is list else plain(value)
+        for name, value in bound.items()
+    }
+    return to_text(snapshot(values), redactor)
 
 
 def _output(call: Call, packed: dict[str, Any], notes: dict[str, Any]) -> Any:
@@ -169,7 +179,7 @@ def _output(call: Call, packed: dict[str, Any], notes: dict[str, Any]) -> Any:
         return None
     joined = _joined(call.chunks)
     if call.room == OVERFULL:
-        packed["output"] = Packed(b"", None, True)
+        packed["output"] = Packed(b"", truncated=True)
     picker = call.spec.output
     return snapshot(picker(joined)) if callable(picker) else joined
 
