@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from contextvars_extras import ContextVarsRegistry
 from contextvars_extras.context_management import bind_to_snapshot_context
@@ -32,15 +32,20 @@ R = TypeVar("R")
 _IMPLICIT_KEPT = 256
 
 
-class Active:
+class Active(Protocol):
     """What the context points at: a running call, or a trail. Linked to the one around it."""
 
-    __slots__ = ("data_id", "done", "parent", "trail")
+    @property
+    def data_id(self) -> str | None: ...
 
-    data_id: str | None
-    done: bool
-    parent: Active | None
-    trail: Trail
+    @property
+    def done(self) -> bool: ...
+
+    @property
+    def parent(self) -> Active | None: ...
+
+    @property
+    def trail(self) -> Trail: ...
 
 
 class _Vars(ContextVarsRegistry):  # type: ignore[misc]  # the library ships no types
@@ -54,7 +59,7 @@ get_active: Callable[[], Active | None] = _VAR.get
 set_active: Callable[[Active | None], Any] = _VAR.set
 
 
-class Trail(Active):
+class Trail:
     """The data IDs of one request, or of one block of code, and what applies to all of them.
 
     Mutable and shared by every thread and task of the block. `data_ids` are the outermost
@@ -62,15 +67,20 @@ class Trail(Active):
     """
 
     __slots__ = (
+        "__weakref__",
         "_before",
         "_owner",
         "_reserved",
         "_session",
         "_user",
         "client_gone",
+        "data_id",
         "data_ids",
+        "done",
         "metadata",
+        "parent",
         "subject",
+        "trail",
         "upcoming",
     )
 
@@ -82,9 +92,9 @@ class Trail(Active):
         metadata: Mapping[str, Any] | None = None,
         data_id: str | None = None,
     ) -> None:
-        self.data_id = None
+        self.data_id: str | None = None
         self.done = False
-        self.parent = None
+        self.parent: Active | None = None
         self.trail = self
         self.data_ids: list[str] = []
         self.metadata = dict(metadata) if metadata else None

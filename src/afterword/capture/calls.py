@@ -19,7 +19,6 @@ from afterword.context import (
     enlist,
     get_active,
     implicit_trail,
-    is_outermost,
     live_trail,
     running,
 )
@@ -67,21 +66,16 @@ def prepare(spec: Spec, args: Any, kwargs: dict[str, Any], skip: int) -> Call | 
                     active = live = implicit_trail()
                 trail = live
             parent = active if active.data_id is not None and not active.done else running(active)
-        call = Call()
-        call.spec = spec
-        call.client = client
-        call.trail = trail
-        call.done = False
-        call.parent = parent
-        call.data_id = trail.take() if is_outermost(call) else new_id()
-        call.root_id = call.data_id if parent is None else getattr(parent, "root_id", None)
-        call.skip = skip
-        call.notes = call.chunks = call.error = call.output = call.first_ns = call.span = None
-        call.before = active
-        call.streamed = call.begun = False
-        call.user = None if trail._user is None else trail.user
-        call.session = None if trail._session is None else trail.session
-        call.arguments = _arguments(spec, args, kwargs, skip)
+        outermost = parent is None or parent.trail.data_ids is not trail.data_ids
+        arguments = _arguments(spec, args, kwargs, skip)
+        user = None if trail._user is None else trail.user
+        session = None if trail._session is None else trail.session
+        data_id = trail.take() if outermost else new_id()
+        root_id = data_id if parent is None else getattr(parent, "root_id", None)
+        call = Call(
+            spec, client, trail, parent, active, skip, data_id, root_id, outermost,
+            arguments, user, session,
+        )  # fmt: skip
         if spec.project is not None and spec.project != client.project:
             client.desk.note_place(call.data_id, spec.project)
         return call
@@ -107,7 +101,7 @@ def _arguments(spec: Spec, args: Any, kwargs: dict[str, Any], skip: int) -> Any:
 def begin(call: Call) -> None:
     """The call's first step: it counts from here on. The caller sets the context."""
     call.begun = True
-    if is_outermost(call):
+    if call.outermost:
         enlist(call.trail, call.data_id)
     if call.streamed:
         OPEN[id(call)] = call

@@ -5,14 +5,15 @@ A `Call` is filled on the caller's thread; `row_of` runs on the recorder's.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
+
+import msgspec
 
 from afterword.capture.arguments import Names
 from afterword.client import Client
 from afterword.codec import clean, plain, to_json
-from afterword.context import Active
+from afterword.context import Active, Trail
 from afterword.delivery.drafts import note_truncated, to_text
 from afterword.redaction import Redactor
 from afterword.snapshot import Packed, snapshot
@@ -45,39 +46,37 @@ class Spec:
     version: str | None
 
 
-class Call(Active):
+class Call(msgspec.Struct, eq=False):
     """A call being recorded. It is also what the context points at while it runs."""
 
-    __slots__ = (
-        "arguments", "before", "begun", "chunks", "client", "created_ns", "duration_ns", "error",
-        "first_ns", "loop", "notes", "output", "room", "root_id", "session", "size_bytes", "skip", "span",
-        "spec", "started_ns", "status", "streamed", "user",
-    )  # fmt: skip
-
-    data_id: str  # pyright: ignore[reportIncompatibleVariableOverride]  # a call has one
-    arguments: Any
-    before: Active | None
-    begun: bool
-    chunks: Any  # a list, or what a provider's chunks are gathered in
-    client: Client
-    created_ns: int
-    duration_ns: int
-    error: tuple[str, str] | None
-    first_ns: int | None
-    loop: asyncio.AbstractEventLoop | None
-    notes: dict[str, Any] | None
-    output: Any
-    room: int
-    root_id: str | None
-    session: str | None
-    size_bytes: int
-    skip: int
-    span: tuple[str, str] | None
     spec: Spec
-    started_ns: int
-    status: str
-    streamed: bool
+    client: Client
+    trail: Trail
+    parent: Active | None
+    before: Active | None
+    skip: int
+    data_id: str
+    root_id: str | None
+    outermost: bool
+    arguments: Any
     user: str | None
+    session: str | None
+    done: bool = False
+    begun: bool = False
+    streamed: bool = False
+    status: str = "running"
+    created_ns: int = 0
+    started_ns: int = 0
+    duration_ns: int = 0
+    first_ns: int | None = None
+    chunks: Any = None  # a list, or what a provider's chunks are gathered in
+    room: int = 0
+    output: Any = None
+    error: tuple[str, str] | None = None
+    notes: dict[str, Any] | None = None
+    span: tuple[str, str] | None = None
+    loop: Any = None
+    size_bytes: int = CALL_BYTES
 
     def to_row(self) -> GenerationRow:
         """Encode and redact. Runs on the recorder's thread."""
@@ -103,9 +102,14 @@ def row_of(call: Call) -> GenerationRow:
     output = _output(call, packed, notes)
     if "messages" in notes:
         packed["messages"] = notes["messages"]
-    metadata = {**(trail.metadata or {}), **(spec.metadata or {}), **notes.get("metadata", {})}
-    metadata = note_truncated(metadata, packed) or {}
-    tags = list(dict.fromkeys([*spec.tags, *notes.get("tags", ())]))
+    metadata: dict[str, Any] | None = None
+    if trail.metadata or spec.metadata or "metadata" in notes:
+        metadata = {**(trail.metadata or {}), **(spec.metadata or {}), **notes.get("metadata", {})}
+    if packed:
+        metadata = note_truncated(metadata, packed)
+    tags: list[str] = []
+    if spec.tags or "tags" in notes:
+        tags = list(dict.fromkeys([*spec.tags, *notes.get("tags", ())]))
     error = None
     if call.error is not None:
         name, message = call.error
@@ -173,7 +177,8 @@ def _output(call: Call, packed: dict[str, Any], notes: dict[str, Any]) -> Any:
         packed["output"] = notes["output"]
         return notes["output"]
     if call.chunks is None:
-        packed["output"] = call.output
+        if type(call.output) is Packed:
+            packed["output"] = call.output
         return call.output
     if call.spec.output is False:
         return None

@@ -17,7 +17,7 @@ import wrapt
 
 from afterword.capture.calls import add_chunk, begin, end_raised, end_stream
 from afterword.capture.records import Call
-from afterword.context import get_active, is_outermost, set_active
+from afterword.context import get_active, set_active
 
 
 class _Stream(wrapt.BaseObjectProxy[Any]):
@@ -28,7 +28,7 @@ class _Stream(wrapt.BaseObjectProxy[Any]):
         self._self_call = call
         call.streamed = True
         call.loop = None
-        if is_outermost(call):
+        if call.outermost:
             call.trail.upcoming = call.data_id
 
     @property
@@ -58,7 +58,7 @@ def _start(call: Call) -> None:
 
 
 def _never_started(call: Call) -> None:
-    if is_outermost(call):
+    if call.outermost:
         call.trail.give_back(call.data_id)
 
 

@@ -43,12 +43,13 @@ def provider_of_client(client: Any) -> Provider | None:
 
 def provider_of_chunk(chunk: Any) -> Provider | None:
     """The provider that this is a chunk of: an object of its SDK, or a dict of the same shape."""
+    known = providers()
     if type(chunk) is dict:
-        for provider in providers().values():
-            if provider.fold_of(chunk) is not None:
-                return provider
-        return None
-    provider = providers().get(package_of(type(chunk)))
-    if provider is None or provider.fold_of(chunk) is None:
-        return None
-    return provider
+        candidates = list(known.values())
+    else:
+        named = known.get(package_of(type(chunk)))
+        candidates = [] if named is None else [named]
+    for provider in candidates:
+        if provider.fold_of(chunk) is not None:
+            return provider
+    return None
