@@ -11,7 +11,7 @@ import atexit
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from afterword.capture.records import CALL_BYTES, OVERFULL, UNWANTED, Call, Spec
@@ -101,14 +101,17 @@ def _arguments(spec: Spec, args: Any, kwargs: dict[str, Any], skip: int) -> Any:
 def begin(call: Call) -> None:
     """The call's first step: it counts from here on. The caller sets the context."""
     call.begun = True
-    if call.outermost:
-        enlist(call.trail, call.data_id)
-    if call.streamed:
-        OPEN[id(call)] = call
-    if "opentelemetry.trace" in sys.modules:
-        call.span = _span()
-    call.created_ns = _now_ns()
-    call.started_ns = _clock_ns()
+    try:
+        if call.outermost:
+            enlist(call.trail, call.data_id)
+        if call.streamed:
+            OPEN[id(call)] = call
+        if "opentelemetry.trace" in sys.modules:
+            call.span = _span()
+        call.created_ns = _now_ns()
+        call.started_ns = _clock_ns()
+    except Exception as error:
+        call.client.faults.note("beginning a generation", error)
 
 
 def end_ok(call: Call, value: Any) -> None:
@@ -142,10 +145,21 @@ def end_raised(call: Call, error: BaseException) -> None:
 
 def end_stream(call: Call, status: str) -> None:
     """The call, or its stream, came to its end in this way. Only the first end counts."""
+    if call.done:
+        return
+    call.done = True
     try:
-        _end(call, status)
+        call.duration_ns = _clock_ns() - call.started_ns
+        call.status = status
+        call.before = None
+        if call.streamed:
+            OPEN.pop(id(call), None)
+        sample = call.spec.sample
+        if sample is not None and not _sampled(sample):
+            _keep_no_payload(call)
+        call.size_bytes = _size_bytes(call)
+        call.client.recorder.put(call)
     except Exception as error:
-        call.done = True
         call.client.faults.note("recording a generation", error)
 
 
@@ -181,44 +195,39 @@ def add_chunk(call: Call, chunk: Any) -> None:
         call.client.faults.note("recording a chunk", error)
 
 
-def _end(call: Call, status: str) -> None:
-    if call.done:
-        return
-    call.done = True
-    if call.streamed:
-        OPEN.pop(id(call), None)
-    call.status = status
-    call.duration_ns = _clock_ns() - call.started_ns
-    sample = call.spec.sample
-    if sample is not None and not _sampled(sample):
-        call.shed()
-        call.notes = {**(call.notes or {})}
-        call.notes["metadata"] = {**call.notes.get("metadata", {}), "sampled_out": True}
-    call.size_bytes = _size_bytes(call)
-    call.before = None
-    call.client.recorder.put(call)
-
-
 def _size_bytes(call: Call) -> int:
     """Roughly what the call's snapshots hold; exact enough to bound the buffer."""
     size = CALL_BYTES
     arguments = call.arguments
     if type(arguments) is tuple:
-        values = arguments[0]
+        size += _held_bytes(arguments[0])
         if arguments[1] is not None:
-            values = (*values, *arguments[1].values())
+            size += _held_bytes(arguments[1].values())
+        size += _held_bytes((call.output,))
     else:
-        values = (arguments,)
-    noted = () if call.notes is None else call.notes.values()
-    for value in (*values, call.output, *noted):
+        size += _held_bytes((arguments, call.output))
+    if call.notes is not None:
+        size += _held_bytes(call.notes.values())
+    if call.chunks is not None and call.room >= 0:
+        size += MAX_BYTES - call.room
+    return size
+
+
+def _held_bytes(snapshots: Iterable[Any]) -> int:
+    size = 0
+    for value in snapshots:
         kind = type(value)
         if kind is str:
             size += len(value)
         elif kind is Packed:
             size += len(value.data) + 100
-    if call.chunks is not None and call.room >= 0:
-        size += MAX_BYTES - call.room
     return size
+
+
+def _keep_no_payload(call: Call) -> None:
+    call.shed()
+    notes = call.notes or {}
+    call.notes = {**notes, "metadata": {**notes.get("metadata", {}), "sampled_out": True}}
 
 
 def _sampled(sample: float | Callable[[], bool]) -> bool:

@@ -48,7 +48,8 @@ def _call_plain(spec: Spec, wrapped: Any, args: Any, kwargs: Any, skip: int, log
     call = prepare(spec, args, kwargs, skip)
     if call is None:
         return Logged(wrapped(*args, **kwargs), None) if logged else wrapped(*args, **kwargs)
-    begin_now(call)
+    begin(call)
+    set_active(call)
     try:
         result = wrapped(*args, **kwargs)
     except BaseException as error:
@@ -100,7 +101,7 @@ async def _unrecorded(awaitable: Any) -> Any:
 
 
 async def _run(awaitable: Any, call: Call, logged: bool) -> Any:
-    begin_quietly(call)
+    begin(call)
     try:
         result = await drive(awaitable.__await__(), call)
     except BaseException as error:
@@ -119,18 +120,6 @@ def _drop_inner_frame(error: BaseException) -> None:
             outer.tb_next = outer.tb_next.tb_next
             return
         outer = outer.tb_next
-
-
-def begin_now(call: Call) -> None:
-    begin_quietly(call)
-    set_active(call)
-
-
-def begin_quietly(call: Call) -> None:
-    try:
-        begin(call)
-    except Exception as error:
-        call.client.faults.note("beginning a generation", error)
 
 
 # --- what came back ---------------------------------------------------------------------------

@@ -49,14 +49,6 @@ class _Stream(wrapt.BaseObjectProxy[Any]):
         return repr(self.__wrapped__)
 
 
-def _start(call: Call) -> None:
-    call.begun = True
-    try:
-        begin(call)
-    except Exception as error:
-        call.client.faults.note("beginning a stream", error)
-
-
 def _never_started(call: Call) -> None:
     if call.outermost:
         call.trail.give_back(call.data_id)
@@ -71,7 +63,7 @@ class GenerationStream(_Stream):
     def __next__(self) -> Any:
         call = self._self_call
         if not call.begun:
-            _start(call)
+            begin(call)
         before = get_active()
         set_active(call)
         try:
@@ -109,7 +101,7 @@ class GenerationStream(_Stream):
     def _self_step(self, step: Any, *values: Any) -> Any:
         call = self._self_call
         if not call.begun:
-            _start(call)
+            begin(call)
         before = get_active()
         set_active(call)
         try:
@@ -180,7 +172,7 @@ _CLOSING: set[asyncio.Task[Any]] = set()
 def _step(call: Call, awaitable: Any) -> Generator[Any, Any, Any]:
     """Drive one step of an async stream in the awaiting task, a resumption at a time."""
     if not call.begun:
-        _start(call)
+        begin(call)
         call.loop = asyncio._get_running_loop()
     try:
         chunk = yield from _steps(awaitable, call)
