@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import itertools
 import json
 import socket
@@ -27,6 +28,7 @@ class Json:
     body: Any
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+    packed: bool = False
 
 
 @dataclass
@@ -105,7 +107,12 @@ class ProviderServer:
         scene.asked.set()
         reply = scene.next_reply(body)
         if isinstance(reply, Json):
-            return JSONResponse(reply.body, reply.status, reply.headers)
+            answer = JSONResponse(reply.body, reply.status, reply.headers)
+            if reply.packed:
+                answer.body = gzip.compress(answer.body)
+                answer.headers["content-encoding"] = "gzip"
+                answer.headers["content-length"] = str(len(answer.body))
+            return answer
         return StreamingResponse(self._frames(reply), media_type="text/event-stream")
 
     async def _frames(self, reply: Events) -> AsyncIterator[bytes]:
