@@ -95,6 +95,16 @@ def test_a_million_addresses_take_bounded_memory_and_the_busy_one_stays_limited(
     assert size_bytes <= 20_000_000
 
 
+def test_of_too_many_keys_the_one_not_seen_for_longest_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_KEYS_KEPT", 3)
+    rates = Rates(Clock())
+    for key in ("a", "b", "c", "a", "d"):
+        rates.wait_s("k", key, 2)
+    assert [key for _, key in rates._due_s] == ["c", "a", "d"]
+
+
 def request(
     host: str | None, *forwarded: str, headers: list[tuple[bytes, bytes]] | None = None
 ) -> Request:
@@ -189,6 +199,15 @@ def test_ten_thousand_hops_are_no_more_than_one() -> None:
 def test_limits_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(options))):
         Limits(**options)
+
+
+def test_proxies_given_as_one_text_are_told_to_be_a_list() -> None:
+    with pytest.raises(ConfigError, match="list of networks"):
+        Limits(trusted_proxies="10.0.0.0/8")  # type: ignore[arg-type]
+
+
+def test_the_smallest_limits_are_limits() -> None:
+    assert Limits(body_bytes=1, entries=1, text_chars=1, depth=1, read_timeout_s=0.1)
 
 
 def test_the_defaults_are_those_that_are_published() -> None:

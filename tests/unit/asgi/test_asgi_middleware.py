@@ -57,6 +57,18 @@ async def test_the_answer_to_a_head_request_is_not(client: Client) -> None:
     assert not await announced(client, method="HEAD")
 
 
+async def test_a_response_that_is_not_announced_is_no_fault(client: Client) -> None:
+    assert not await announced(client, SIZED, generations=0)
+    assert client.status().faults == 0
+
+
+async def test_a_response_that_cannot_be_announced_is_counted_as_a_fault(client: Client) -> None:
+    app = FeedbackMiddleware(_with_headers(client, lambda: [b"content-length"], 1), client=client)
+    start, _ = await respond(app)
+    assert start["headers"] == [b"content-length"]
+    assert client.status().faults == 1
+
+
 async def test_a_sized_response_without_a_generation_is_not(client: Client) -> None:
     assert not await announced(client, SIZED, generations=0)
     assert not await announced(client, (b"CONTENT-LENGTH", b"0"), generations=0)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from typing import Any
 
+import anyio
 import pytest
 from raw_requests import ID, SIZED, TOKEN, headers_of, respond, responding
 from starlette.types import Message, Receive, Scope, Send
@@ -16,6 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 import afterword
 from afterword import Client, ConfigError
 from afterword.asgi import FeedbackMiddleware, handle, tokens
+from afterword.asgi.issuing import get_issuer
 from afterword.context import current_trail
 
 pytestmark = pytest.mark.anyio
@@ -113,6 +116,10 @@ async def test_an_async_user_is_refused(client: Client) -> None:
             FeedbackMiddleware(responding(client), user=found)  # type: ignore[arg-type]
 
 
+async def test_the_shortest_life_is_a_second(client: Client) -> None:
+    assert FeedbackMiddleware(responding(client), token_ttl_s=1)
+
+
 async def test_the_longest_life_and_the_types_are_in_the_token(client: Client) -> None:
     app = FeedbackMiddleware(
         responding(client, SIZED), client=client, token_ttl_s=30 * 86_400, types=["rating"]
@@ -137,6 +144,29 @@ async def test_a_secret_made_by_the_store_signs_the_first_response_already(tmp_p
     client = Client(f"sqlite:///{tmp_path}/afterword.db")
     app = FeedbackMiddleware(responding(client, SIZED), client=client)
     assert TOKEN in headers_of(await respond(app))
+    client.close()
+
+
+async def test_a_store_that_hangs_holds_a_response_for_half_a_second_at_most(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Client(f"sqlite:///{tmp_path}/afterword.db")
+    release = threading.Event()
+
+    def hanging(name: str, make: Any) -> str:
+        release.wait(20)
+        return str(make())
+
+    monkeypatch.setattr(client.store, "setting", hanging)
+    app = FeedbackMiddleware(responding(client, SIZED), client=client)
+    with anyio.fail_after(10):
+        found = headers_of(await respond(app))
+    assert ID in found
+    assert TOKEN not in found
+    release.set()
+    with anyio.fail_after(10):
+        while TOKEN not in headers_of(await respond(app)):
+            await anyio.lowlevel.checkpoint()
     client.close()
 
 
@@ -254,6 +284,39 @@ async def test_an_error_of_the_server_on_send_is_seen_and_passed_on(client: Clie
     assert caught.value is error
     assert trails[0].client_gone
     assert trails[0].done
+
+
+async def test_a_client_that_leaves_is_noted_on_the_trail(client: Client) -> None:
+    trails: list[Any] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        trails.append(current_trail())
+        await receive()
+        assert not trails[0].client_gone
+        await receive()
+
+    messages: list[Message] = [{"type": "http.disconnect"}, {"type": "http.request"}]
+
+    async def receive() -> Message:
+        return messages.pop()
+
+    async def send(message: Message) -> None: ...
+
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    await FeedbackMiddleware(app, client=client)(scope, receive, send)
+    assert trails[0].client_gone
+
+
+async def test_the_options_of_an_outer_app_are_back_after_an_inner_one(client: Client) -> None:
+    async def inner(scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    async def outer(scope: Scope, receive: Receive, send: Send) -> None:
+        around = get_issuer()
+        await FeedbackMiddleware(inner, client=client)(scope, receive, send)
+        assert get_issuer() is around is not None
+
+    await respond(FeedbackMiddleware(outer, client=client))
+    assert get_issuer() is None
 
 
 async def test_a_generation_after_the_response_is_not_in_its_trail(client: Client) -> None:

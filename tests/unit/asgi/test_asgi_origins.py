@@ -177,6 +177,10 @@ def test_what_is_no_origin_cannot_be_listed(origin: str) -> None:
         check_origins([origin])
 
 
+def test_every_port_there_is_can_be_listed() -> None:
+    assert check_origins(["http://a.example:65535"]) == {"http://a.example:65535"}
+
+
 def test_one_origin_is_no_list_of_its_letters() -> None:
     with pytest.raises(ConfigError, match="list"):
         check_origins("https://app.example.com")
