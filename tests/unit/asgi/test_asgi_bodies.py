@@ -166,7 +166,7 @@ async def test_a_body_may_come_in_any_chunks(chunk_bytes: int) -> None:
 async def test_a_body_of_the_largest_size_passes_and_one_byte_more_is_413() -> None:
     raw = json.dumps({"a": "x" * (16_384 - 9)}).encode()
     assert len(raw) == 16_384
-    assert await json_body(request(raw), Limits())
+    assert await json_body(request(raw, headers={"content-length": "16384"}), Limits())
     assert (await refused(request(raw + b" "))).status == 413
     assert (await refused(request(raw, b" "))).status == 413
 
@@ -356,7 +356,14 @@ def test_tokens_must_be_a_list_of_texts(body: dict[str, Any]) -> None:
     assert (caught.value.status, caught.value.body["errors"][0]["field"]) == (422, "tokens")
 
 
+def test_a_field_beside_the_tokens_is_named() -> None:
+    with pytest.raises(Refused) as caught:
+        token_list({"tokens": [], "token": "x"}, Limits())
+    assert caught.value.body["errors"][0]["field"] == "token"
+
+
 def test_no_token_is_a_list_of_none() -> None:
+    assert len(token_list({"tokens": ["t"] * 50}, Limits())) == 50
     assert token_list({"tokens": []}, Limits()) == []
     assert token_list({"tokens": ["", "x"]}, Limits()) == ["", "x"]
 

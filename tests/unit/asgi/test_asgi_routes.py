@@ -158,11 +158,12 @@ def test_what_a_user_said_logged_in_can_be_taken_back_with_the_token_alone(desk:
 def test_a_user_sees_what_the_server_recorded_for_them_too(desk: Desk) -> None:
     data_id = new_id()
     desk.client.feedback(data_id, "rating", "good", user="ada")
+    desk.client.feedback(data_id, "correction", "Better.", user="bob")
     token = desk.token(data_id, user="ada")
     desk.user = "ada"
     assert desk.mine(token) == {data_id: {"rating": "good"}}
     desk.post(token=token, type="rating", value="bad")
-    assert [found.value for found in desk.kept(data_id).feedback] == ["bad"]
+    assert [found.value for found in desk.kept(data_id).feedback] == ["Better.", "bad"]
 
 
 def test_the_project_of_the_generation_counts_and_not_the_one_of_the_token(client: Client) -> None:
