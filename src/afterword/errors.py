@@ -35,6 +35,14 @@ __all__ = [
 ]
 
 
+def shown(value: object) -> str:
+    """A value as messages show it: short, whatever it is."""
+    try:
+        return f"{value!r:.100}"
+    except Exception:
+        return f"<{type(value).__name__}>"
+
+
 class AfterwordError(Exception):
     """Afterword could not do what was asked."""
 

@@ -14,8 +14,8 @@ class FeedbackRow(msgspec.Struct, kw_only=True):
     """One statement as stored.
 
     `rater` is who said it: the user, else the anonymous subject, else the empty text. `label` is
-    part of the key for classes that keep several labels. `provisional` rows were written before
-    their generation, in a project that was only assumed.
+    part of the key for classes that keep several labels. The project of `provisional` rows is
+    only assumed: a store replaces it by that of the generation, now or when the generation comes.
     """
 
     id: str

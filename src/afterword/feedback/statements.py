@@ -6,7 +6,6 @@ written.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -140,7 +139,7 @@ def moment(value: Any) -> int | None:
             raise InvalidInput("created_at must be an ISO 8601 time", field="created_at") from None
     if isinstance(value, datetime):
         return to_microseconds(value)
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
         if 0 <= value < 253_402_300_800:
             return int(value * 1_000_000)
     raise InvalidInput(

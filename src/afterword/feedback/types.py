@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+from afterword.codec import clean
 from afterword.errors import InvalidInput
 from afterword.feedback.classes import feedback_class
 from afterword.model import SIGNALS, FeedbackType, Label, Sentiment, Signal
@@ -120,7 +121,7 @@ def _parsed_label(entry: Any) -> Label:
         name, sentiment = cast("list[Any]", entry)
     else:
         name, sentiment = entry, None
-    if not isinstance(name, str) or not 0 < len(name) <= _MAX_LABEL_CHARS:
+    if not isinstance(name, str) or not 0 < len(name) <= _MAX_LABEL_CHARS or clean(name) != name:
         raise InvalidInput(f"a label is text of 1 to {_MAX_LABEL_CHARS} characters", field="labels")
     try:
         return Label(name, _SENTIMENTS[sentiment])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from afterword.errors import FeedbackRejected
+from afterword.errors import FeedbackRejected, shown
 from afterword.feedback.classes.select import define as define
 from afterword.model import FeedbackType, FeedbackValue
 
@@ -17,7 +17,7 @@ def accept(definition: FeedbackType, value: Any) -> list[FeedbackValue]:
     if given and all(isinstance(label, str) and label in names for label in given):
         return list(dict.fromkeys(given))
     raise FeedbackRejected(
-        f"feedback type {definition.name!r} takes any of: {', '.join(names)}; got {value!r:.100}",
+        f"feedback type {definition.name!r} takes any of: {', '.join(names)}; got {shown(value)}",
         field="value",
         allowed=names,
     )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
-from afterword.errors import FeedbackRejected, InvalidInput
+from afterword.errors import FeedbackRejected, InvalidInput, shown
 from afterword.model import FeedbackType, FeedbackValue
 
 KEEPS_SEVERAL = False
 
 _TOLERANCE = 1e-9
+_LARGEST = sys.float_info.max
+#: Below it 3 and 3.0 are the same number in every language, so they are kept as one.
+_EXACT = 2**53
 
 
 def define(definition: FeedbackType) -> FeedbackType:
@@ -33,7 +37,7 @@ def accept(definition: FeedbackType, value: Any) -> list[FeedbackValue]:
         and (high is None or value <= high)
         and (step is None or _on_step(value - (low or 0), step))
     ):
-        return [value]
+        return [int(value) if abs(value) < _EXACT and value == int(value) else value]
     wanted = "a number"
     if low is not None or high is not None:
         wanted += (
@@ -42,15 +46,18 @@ def accept(definition: FeedbackType, value: Any) -> list[FeedbackValue]:
     if step is not None:
         wanted += f" in steps of {step:g}"
     raise FeedbackRejected(
-        f"feedback type {definition.name!r} takes {wanted}; got {value!r:.100}",
+        f"feedback type {definition.name!r} takes {wanted}; got {shown(value)}",
         field="value",
         allowed=(wanted,),
     )
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return -_LARGEST <= value <= _LARGEST
 
 
 def _on_step(distance: float, step: float) -> bool:
-    return abs(distance / step - round(distance / step)) < _TOLERANCE
+    steps = distance / step
+    return math.isfinite(steps) and abs(steps - round(steps)) < _TOLERANCE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from afterword.errors import FeedbackRejected, InvalidInput
+from afterword.errors import FeedbackRejected, InvalidInput, shown
 from afterword.model import FeedbackType, FeedbackValue
 
 KEEPS_SEVERAL = False
@@ -22,13 +22,13 @@ def define(definition: FeedbackType) -> FeedbackType:
 
 def accept(definition: FeedbackType, value: Any) -> list[FeedbackValue]:
     names = [label.name for label in definition.labels]
-    if definition.name == "rating" and names == ["good", "bad"] and not isinstance(value, float):
-        if isinstance(value, (bool, int, str)):
+    if definition.name == "rating" and {"good", "bad"} <= set(names):
+        if isinstance(value, (bool, int, str)) and value not in names:
             value = "good" if value in _GOOD else "bad" if value in _BAD else value
     if isinstance(value, str) and value in names:
         return [value]
     raise FeedbackRejected(
-        f"feedback type {definition.name!r} takes one of: {', '.join(names)}; got {value!r:.100}",
+        f"feedback type {definition.name!r} takes one of: {', '.join(names)}; got {shown(value)}",
         field="value",
         allowed=names,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from afterword.errors import FeedbackRejected
+from afterword.errors import FeedbackRejected, shown
 from afterword.model import FeedbackType, FeedbackValue
 
 KEEPS_SEVERAL = False
@@ -18,7 +18,7 @@ def accept(definition: FeedbackType, value: Any) -> list[FeedbackValue]:
     if isinstance(value, str) and value:
         return [value]
     raise FeedbackRejected(
-        f"feedback type {definition.name!r} takes text; got {value!r:.100}",
+        f"feedback type {definition.name!r} takes text; got {shown(value)}",
         field="value",
         allowed=("text",),
     )
