@@ -12,7 +12,8 @@ import apsw
 
 from afterword.errors import ConfigError
 from afterword.stores.sql import migrations
-from afterword.stores.sqlite import SqliteStore, migrate
+from afterword.stores.sqlite import SqliteStore
+from afterword.stores.sqlite_files import errors_of, migrate
 
 
 def open_store(url: str) -> MemoryStore:
@@ -34,7 +35,7 @@ class MemoryStore(SqliteStore):
 
     @contextmanager
     def _reading(self) -> Generator[apsw.Connection]:
-        with self._errors(), self._lock:
+        with errors_of(self.path), self._lock:
             yield self._write_connection()
 
     def _write_connection(self) -> apsw.Connection:

@@ -57,7 +57,8 @@ class Store(Protocol):
         """Make all of it durable in one transaction, or none of it.
 
         Generations merge with what is there. Feedback is returned as it is kept: a retry gives the
-        row that was there already, and a row whose generation is known gets its project.
+        row that was there already. A provisional row gets the project of its generation, as soon as
+        that is known; of several with the same ID, the row's own project is preferred.
         """
         ...
 

@@ -1,7 +1,7 @@
 """The SQLite store: one file, many processes (layer 2).
 
-apsw brings its own current SQLite, free of the WAL-reset race of 3.7.0 to 3.51.2. Every write is
-one ``BEGIN IMMEDIATE`` transaction in WAL mode with full sync; reads use connections of their own.
+Every write is one ``BEGIN IMMEDIATE`` transaction in WAL mode with full sync; reads use connections
+of their own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import apsw
 import msgspec
 
 from afterword.codec import to_json
-from afterword.errors import ConfigError, StoreBusy, StoreError, StoreTooNew, StoreUnavailable
+from afterword.errors import ConfigError
 from afterword.feedback.current import current, repeated, surplus
 from afterword.feedback.rows import COLUMNS as FEEDBACK_COLUMNS
 from afterword.feedback.rows import FeedbackRow
@@ -25,13 +25,9 @@ from afterword.model import FeedbackType
 from afterword.stores.protocol import Query, as_json_definition, from_json_definition
 from afterword.stores.rows import COLUMNS as GENERATION_COLUMNS
 from afterword.stores.rows import GenerationRow, merge, patched, waiting
-from afterword.stores.sql import migrations, statements
+from afterword.stores.sql import statements
+from afterword.stores.sqlite_files import Patience, errors_of, open_reader, open_writer
 
-BUSY_TIMEOUT_S = 5.0
-
-_APPLICATION_ID = 0x41465457  # "AFTW", so that `file` and we know a file of ours
-#: A generation is a few kB, so the default page holds one and a batch writes half as much again.
-_PAGE_BYTES = 16_384
 _SQL = statements("sqlite")
 _SELECT_GENERATION = f"{_SQL['select_generation']} "
 _SELECT_FEEDBACK = f"{_SQL['select_feedback']} "
@@ -63,9 +59,10 @@ class SqliteStore:
         self._writer: apsw.Connection | None = None
         self._readers: list[apsw.Connection] = []
         self._lock = threading.RLock()
+        self._patience = Patience()
 
     def open(self) -> None:
-        with self._errors(), self._lock:
+        with errors_of(self.path), self._lock:
             self._write_connection()
 
     def write(
@@ -81,7 +78,7 @@ class SqliteStore:
             return _generation(connection, data_id, project)
 
     def project_of(self, data_id: str) -> str | None:
-        found = self._value("project_of", {"id": data_id})
+        found = self._value("project_of", {"id": data_id, "project": None})
         return None if found is None else str(found)
 
     def generations(self, query: Query) -> list[GenerationRow]:
@@ -114,11 +111,7 @@ class SqliteStore:
 
     def history(self, data_ids: Sequence[str], project: str | None = None) -> list[FeedbackRow]:
         with self._reading() as connection:
-            found = connection.execute(
-                _SELECT_FEEDBACK + _SQL["by_generations"],
-                {"data_ids": to_json(list(data_ids)), "project": project},
-            )
-            return [_feedback_row(columns) for columns in found]
+            return _history(connection, data_ids, project)
 
     def resolve(self, external_id: str, project: str | None = None) -> str | None:
         bindings = {"external_id": external_id, "project": project}
@@ -155,7 +148,8 @@ class SqliteStore:
         bindings = {"user": user, "project": project}
         with self._transaction() as connection:
             before = connection.total_changes()
-            for name in ("erase_current", "erase_feedback", "erase_generations"):
+            for name in ("erase_aliases", "erase_current", "erase_stubs", "erase_feedback",
+                         "erase_generations"):  # fmt: skip
                 connection.execute(_SQL[name], bindings)
             return connection.total_changes() - before
 
@@ -163,8 +157,11 @@ class SqliteStore:
         # Closing an inherited handle would drop the parent's file locks; leak it instead.
         _LEAKED.append((self._writer, self._readers))
         self._writer, self._readers, self._lock = None, [], threading.RLock()
+        self._patience = Patience()
 
     def close(self) -> None:
+        patience, self._patience = self._patience, Patience()
+        patience.end()
         with self._lock:
             for connection in (*self._readers, self._writer):
                 if connection is not None:
@@ -178,7 +175,7 @@ class SqliteStore:
 
     @contextmanager
     def _transaction(self) -> Generator[apsw.Connection]:
-        with self._errors(), self._lock:
+        with errors_of(self.path), self._lock:
             connection = self._write_connection()
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -191,7 +188,7 @@ class SqliteStore:
 
     @contextmanager
     def _reading(self) -> Generator[apsw.Connection]:
-        with self._errors():
+        with errors_of(self.path):
             connection = self._borrow()
             try:
                 yield connection
@@ -204,98 +201,15 @@ class SqliteStore:
         except IndexError:
             with self._lock:
                 self._write_connection()  # makes the file and its schema when they are missing
-            connection = apsw.Connection(self.path, flags=apsw.SQLITE_OPEN_READWRITE)
-            connection.set_busy_timeout(int(BUSY_TIMEOUT_S * 1000))
-            connection.execute("PRAGMA query_only = ON")
-            return connection
+            return open_reader(self.path, self._patience)
 
     def _write_connection(self) -> apsw.Connection:
         if self._writer is None:
-            self._create_file()
-            connection = apsw.Connection(self.path, flags=apsw.SQLITE_OPEN_READWRITE)
-            try:
-                _prepare(connection, self.path)
-            except BaseException:
-                connection.close()
-                raise
-            self._writer = connection
+            self._writer = open_writer(self.path, self._patience)
         return self._writer
-
-    def _create_file(self) -> None:
-        flags = os.O_CREAT | os.O_RDWR | getattr(os, "O_CLOEXEC", 0)
-        try:
-            os.close(os.open(self.path, flags, 0o600))
-        except OSError as error:
-            raise StoreUnavailable(
-                f"cannot open the database {self.path}: {error.strerror or error}"
-            ) from error
-
-    @contextmanager
-    def _errors(self) -> Generator[None]:
-        try:
-            yield
-        except (apsw.BusyError, apsw.LockedError) as error:
-            raise StoreBusy(f"the database {self.path} is locked: {error}") from error
-        except (apsw.NotADBError, apsw.CorruptError) as error:
-            raise StoreUnavailable(f"{self.path} is damaged or no database: {error}") from error
-        except (
-            apsw.CantOpenError,
-            apsw.FullError,
-            apsw.IOError,
-            apsw.PermissionsError,
-            apsw.ReadOnlyError,
-        ) as error:
-            raise StoreUnavailable(f"cannot use the database {self.path}: {error}") from error
-        except apsw.Error as error:
-            raise StoreError(f"the database {self.path} refused: {error}") from error
 
 
 _LEAKED: list[Any] = []
-
-
-def _prepare(connection: apsw.Connection, path: str) -> None:
-    connection.set_busy_timeout(int(BUSY_TIMEOUT_S * 1000))
-    if connection.readonly("main"):
-        raise StoreUnavailable(f"the database {path} is read-only")
-    connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # counts for a new file only
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    migrate(connection, migrations("sqlite"), path)
-
-
-def migrate(connection: apsw.Connection, scripts: Sequence[str], path: str) -> None:
-    """Bring the schema up to the last of `scripts`, each in a transaction with its number.
-
-    Raises:
-        StoreTooNew: the file has seen more of them than this program has.
-    """
-    if _version(connection, path) == len(scripts):
-        return
-    for number, script in enumerate(scripts, start=1):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            # Another process may have got here first, so the number is read under the lock.
-            if _version(connection, path) < number:
-                connection.execute(script)
-                connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version = {number}")
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-    if _version(connection, path) > len(scripts):
-        raise StoreTooNew
-
-
-def _version(connection: apsw.Connection, path: str) -> int:
-    application = connection.pragma("application_id")
-    version = int(connection.pragma("user_version"))
-    if application not in (0, _APPLICATION_ID) or (application == 0 and version != 0):
-        raise StoreUnavailable(f"{path} is a database of another program")
-    if version > len(migrations("sqlite")):
-        raise StoreTooNew(f"{path} was written by a newer version of Afterword; upgrade to open it")
-    return version
 
 
 def _put_generations(connection: apsw.Connection, rows: Sequence[GenerationRow]) -> None:
@@ -332,13 +246,16 @@ def _settle_awaited(connection: apsw.Connection, rows: Sequence[GenerationRow]) 
         for (data_id,) in awaited:
             if data_id in arrived:
                 bindings = {"data_id": data_id, "project": arrived[data_id]}
-                for name in ("settle_current", "drop_stubs", "settle_feedback"):
+                for name in ("clear_current", "drop_stubs", "settle_feedback"):
                     connection.execute(_SQL[name], bindings)
+                _insert_current(connection, _history(connection, [data_id], arrived[data_id]))
 
 
 def _put_feedback(connection: apsw.Connection, row: FeedbackRow) -> FeedbackRow:
     if row.provisional:
-        known = connection.execute(_SQL["project_of"], {"id": row.data_id}).fetchone()
+        known = connection.execute(
+            _SQL["project_of"], {"id": row.data_id, "project": row.project}
+        ).fetchone()
         if known is not None:
             row.project = known[0]
             row.provisional = known[1] == "waiting"
@@ -358,13 +275,27 @@ def _put_feedback(connection: apsw.Connection, row: FeedbackRow) -> FeedbackRow:
     for found in surplus(history, row):
         connection.execute(_SQL["drop_feedback"], (found.id, found.project))
     connection.execute(_SQL["drop_current"], bindings)
+    _insert_current(connection, history)
+    return row
+
+
+def _insert_current(connection: apsw.Connection, history: Sequence[FeedbackRow]) -> None:
     for found in current(history):
         connection.execute(
             _SQL["insert_current"],
             (found.project, found.data_id, found.type, found.rater, found.label,
              found.value, found.sentiment),
         )  # fmt: skip
-    return row
+
+
+def _history(
+    connection: apsw.Connection, data_ids: Sequence[str], project: str | None
+) -> list[FeedbackRow]:
+    found = connection.execute(
+        _SELECT_FEEDBACK + _SQL["by_generations"],
+        {"data_ids": to_json(list(data_ids)), "project": project},
+    )
+    return [_feedback_row(columns) for columns in found]
 
 
 def _generation(

@@ -27,7 +27,7 @@ ORDER BY g.status = 'waiting', g.created_at LIMIT 1;
 
 -- name: project_of
 SELECT project, status FROM generations WHERE id = :id
-ORDER BY status = 'waiting', created_at LIMIT 1;
+ORDER BY status = 'waiting', project <> :project, created_at LIMIT 1;
 
 -- name: newest_first
 ORDER BY g.created_at DESC, g.id DESC LIMIT :limit
@@ -113,14 +113,19 @@ SELECT DISTINCT data_id FROM feedback
 WHERE provisional = 1 AND data_id IN (SELECT value FROM json_each(:data_ids));
 
 -- name: settle_feedback
-UPDATE feedback SET project = :project, provisional = 0
+UPDATE feedback SET
+    provisional = 0,
+    project = :project,
+    -- IDs chosen outside may be taken in that project; what was acknowledged is kept under another.
+    id = CASE WHEN project <> :project AND EXISTS (
+        SELECT 1 FROM feedback AS f WHERE f.id = feedback.id AND f.project = :project
+    ) THEN substr(id, 1, 100) || '.' || rowid ELSE id END
 WHERE data_id = :data_id AND provisional = 1;
 
--- name: settle_current
-UPDATE OR REPLACE current_feedback SET project = :project
-WHERE data_id = :data_id AND project IN (
+-- name: clear_current
+DELETE FROM current_feedback WHERE data_id = :data_id AND (project = :project OR project IN (
     SELECT project FROM feedback WHERE data_id = :data_id AND provisional = 1
-);
+));
 
 -- name: drop_stubs
 DELETE FROM generations
@@ -157,6 +162,24 @@ SELECT value FROM settings WHERE name = :name;
 
 -- name: make_setting
 INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING;
+
+-- name: erase_aliases
+DELETE FROM aliases
+WHERE (:project IS NULL OR project = :project)
+    AND EXISTS (SELECT 1 FROM generations AS g WHERE g.id = aliases.data_id AND g.user = :user)
+    AND NOT EXISTS (
+        SELECT 1 FROM generations AS g WHERE g.id = aliases.data_id AND g.user IS NOT :user
+    );
+
+-- name: erase_stubs
+DELETE FROM generations
+WHERE status = 'waiting' AND patch IS NULL AND (:project IS NULL OR project = :project)
+    AND (id, project) IN (SELECT data_id, project FROM feedback WHERE user = :user)
+    AND NOT EXISTS (
+        SELECT 1 FROM feedback AS f
+        WHERE f.data_id = generations.id AND f.project = generations.project
+            AND f.user IS NOT :user
+    );
 
 -- name: erase_feedback
 DELETE FROM feedback
