@@ -6,24 +6,23 @@ import asyncio
 import secrets
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from itertools import chain
 from typing import Any, overload
 
+from afterword.codec import clean
 from afterword.configuration import check_project, configuration
 from afterword.context import last_data_id
 from afterword.delivery.faults import Faults
 from afterword.delivery.recorder import Recorder
 from afterword.desk import Desk, await_, feedback_entries, wait
 from afterword.drafting import draft
-from afterword.errors import InvalidInput, NoGenerationInContext, StoreError
+from afterword.errors import ConfigError, InvalidInput, NoGenerationInContext, StoreError
 from afterword.feedback.rows import FeedbackRow
 from afterword.feedback.types import declare
 from afterword.ids import check_external_id, new_id
-from afterword.listing import cursor, query
+from afterword.listing import one, page, query
 from afterword.model import Feedback, FeedbackType, Generation, Page, Status
 from afterword.redaction import Redactor, Rule
 from afterword.stores import open_store
-from afterword.stores.rows import GenerationRow, to_generation
 
 _SECRET_SETTING = "feedback_secret"  # noqa: S105 - the name of the setting, not its value
 _READ_FLUSH_S = 2.0
@@ -153,24 +152,18 @@ class Client:
         `created_at` of an entry is held between a day before the token, since clocks of browsers
         go wrong and their order must stay, and now.
         """
-        for entry in entries:
-            entry["user"], entry["source"] = user, "end_user"
 
         def rows() -> list[list[FeedbackRow]]:
-            groups = self.desk.rows(
+            return self.desk.rated_rows(
                 entries,
                 default_data_id=_last_data_id,
                 listed=listed,
                 project=project,
                 subject=subject,
+                bound=bound,
+                user=user,
+                earliest=(issued_s - _CLOCK_SLACK_S) * 1_000_000,
             )
-            for row in chain.from_iterable(groups):
-                earliest = (issued_s - _CLOCK_SLACK_S) * 1_000_000
-                row.created_at = min(max(row.created_at, earliest), row.received_at)
-                if bound and user is None:
-                    row.user = self.desk.user_behind(row)
-                    row.rater = row.user or subject
-            return groups
 
         groups = rows() if self.store.is_local else await asyncio.to_thread(rows)
         return await await_(groups, self.desk.submit(groups))
@@ -211,7 +204,7 @@ class Client:
             InvalidInput: a field is not usable; the message names it and nothing is logged.
             FeedbackRejected: the feedback does not fit; nothing is logged.
         """
-        project = self.project if project is None else check_project(project)
+        project = self._home(project)
         fields = dict(locals())
         fields.pop("self")
         fields.pop("feedback")
@@ -219,7 +212,10 @@ class Client:
         groups = None
         if feedback is not None:
             given = [feedback] if isinstance(feedback, Mapping) else list(feedback)
-            entries = [{"data_id": data_id, **entry} for entry in given]
+            entries = [
+                {"data_id": data_id, **entry} if isinstance(entry, Mapping) else entry
+                for entry in given
+            ]
             self.desk.note_place(data_id, project)
             groups = self.desk.rows(entries, default_data_id=new_id, listed=True)
         if project != self.project:
@@ -243,10 +239,11 @@ class Client:
             known = self.desk.data_id(str(data_id))
         except InvalidInput:
             return None
-        row = self.store.generation(known)
-        if row is None:
-            return None
-        return to_generation(row, self.store.history([row.id], row.project))
+        found = one(self.store, known, rather=self.project)
+        if found is None:
+            alias = self.desk.alias_of(known)
+            found = None if alias is None else one(self.store, alias, rather=self.project)
+        return found
 
     async def aget(self, data_id: str) -> Generation | None:
         """The awaitable twin of `get`."""
@@ -284,18 +281,11 @@ class Client:
         fields.pop("self")
         wanted = query(fields, self.desk.types(project or self.project))
         self.recorder.flush(_READ_FLUSH_S)
-        rows = self.store.generations(wanted)
-        return Page(self._with_feedback(rows), cursor(rows, wanted.limit))
+        return page(self.store, wanted)
 
     async def agenerations(self, project: str | None = None, **filters: Any) -> Page[Generation]:
         """The awaitable twin of `generations`."""
         return await asyncio.to_thread(self.generations, project, **filters)
-
-    def _with_feedback(self, rows: list[GenerationRow]) -> list[Generation]:
-        history: dict[tuple[str, str], list[FeedbackRow]] = {}
-        for found in self.store.history([row.id for row in rows]) if rows else ():
-            history.setdefault((found.data_id, found.project), []).append(found)
-        return [to_generation(row, history.get((row.id, row.project), [])) for row in rows]
 
     def alias(self, external_id: str, data_id: str) -> None:
         """Let `external_id` (1 to 512 characters) stand for `data_id` in `feedback` and `get`.
@@ -305,8 +295,8 @@ class Client:
             StoreError: the store does not take it.
         """
         known = self.desk.data_id(data_id)
-        project = self.desk.place_of(known) or self.project
-        self.store.put_alias(project, check_external_id(external_id), known)
+        project = self.desk.place_of(known, self.project) or self.project
+        self.store.put_alias(project, clean(check_external_id(external_id)), known)
 
     def feedback_type(
         self,
@@ -331,7 +321,7 @@ class Client:
             StoreError: the store does not take it.
         """
         definition = declare(name, cls, labels, minimum, maximum, step, signal)
-        home = self.project if project is None else check_project(project)
+        home = self._home(project)
         self.store.put_feedback_type(home, definition)
         self.desk.types(home, fresh=True)
         return definition
@@ -339,6 +329,14 @@ class Client:
     def feedback_types(self, project: str | None = None) -> list[FeedbackType]:
         """The feedback types of a project, the defaults first."""
         return list(self.desk.types(project or self.project, fresh=True).values())
+
+    def _home(self, project: str | None) -> str:
+        if project is None:
+            return self.project
+        try:
+            return check_project(project)
+        except ConfigError as error:
+            raise InvalidInput(str(error), field="project") from None
 
     def projects(self) -> list[str]:
         """The names of the projects that have records, this client's own included."""
@@ -351,7 +349,7 @@ class Client:
             StoreError: the store does not do it; nothing was removed.
         """
         self.recorder.flush(_READ_FLUSH_S)
-        return self.store.erase(user)
+        return self.store.erase(clean(user))
 
     def flush(self, timeout_s: float | None = None) -> bool:
         """Wait until everything captured so far is durable; whether it is within the time."""

@@ -47,6 +47,8 @@ def configuration(
     project = project or environment.get("AFTERWORD_PROJECT") or DEFAULT_PROJECT
     if type(url) is not str:
         raise ConfigError(f"url must be text, not {type(url).__name__}")
+    if isinstance(redact, (str, re.Pattern)) or callable(redact):
+        raise ConfigError("redact is a list of rules, not a single one")
     return Configuration(
         url=url,
         project=check_project(project),

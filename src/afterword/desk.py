@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from itertools import chain
 from typing import Any
 
 from afterword.codec import clean
@@ -16,7 +17,7 @@ from afterword.errors import DeliveryError, FeedbackRejected, InvalidInput
 from afterword.feedback.rows import FeedbackRow, to_feedback
 from afterword.feedback.statements import Statement, fit, read
 from afterword.feedback.types import DEFAULT_TYPES
-from afterword.ids import check_data_id, new_id
+from afterword.ids import check_data_id, looks_minted, new_id
 from afterword.model import Feedback, FeedbackType
 from afterword.redaction import Redactor
 from afterword.stores.protocol import Store
@@ -25,7 +26,6 @@ ANSWER_TIMEOUT_S = 30.0
 
 _TYPES_KEPT_S = 2.0
 _PLACES_KEPT = 10_000
-_UUID_CHARS = 36
 
 
 class Desk:
@@ -83,14 +83,19 @@ class Desk:
     def data_id(self, given: str) -> str:
         """The data ID itself, or the one an alias stands for.
 
+        What looks like an ID of ours is not looked for among the aliases, which costs a read;
+        `alias_of` does it when no generation has that ID.
+
         Raises:
             InvalidInput: it is neither.
         """
-        if len(given) != _UUID_CHARS or given.count("-") != 4:
-            known = self._store.resolve(clean(given))
-            if known is not None:
-                return known
-        return check_data_id(given)
+        alias = None if looks_minted(given) else self.alias_of(given)
+        return check_data_id(given) if alias is None else alias
+
+    def alias_of(self, given: str) -> str | None:
+        """The data ID that `given` stands for, in this client's project or else in another."""
+        external_id = clean(given)
+        return self._store.resolve(external_id, self._project) or self._store.resolve(external_id)
 
     def rows(
         self,
@@ -122,6 +127,35 @@ class Desk:
             for index, statement in enumerate(statements)
         ]
 
+    def rated_rows(
+        self,
+        entries: list[dict[str, Any]],
+        *,
+        default_data_id: Callable[[], str],
+        listed: bool,
+        project: str,
+        subject: str,
+        bound: bool,
+        user: str | None,
+        earliest: int,
+    ) -> list[list[FeedbackRow]]:
+        """The rows of what the holder of a feedback token said; see `Client.rate`."""
+        for entry in entries:
+            entry["user"], entry["source"] = user, "end_user"
+        groups = self.rows(
+            entries,
+            default_data_id=default_data_id,
+            listed=listed,
+            project=project,
+            subject=subject,
+        )
+        for row in chain.from_iterable(groups):
+            row.created_at = min(max(row.created_at, earliest), row.received_at)
+            if bound and user is None:
+                row.user = self.user_behind(row)
+                row.rater = row.user or subject
+        return groups
+
     def _fitted(
         self,
         statement: Statement,
@@ -130,7 +164,12 @@ class Desk:
         project: str | None,
         subject: str | None,
     ) -> list[FeedbackRow]:
-        place = self.place_of(statement.data_id, project)
+        place = self.place_of(statement.data_id, project or self._project)
+        if place is None and looks_minted(statement.data_id):
+            alias = self.alias_of(statement.data_id)
+            if alias is not None:
+                statement.data_id = alias
+                place = self.place_of(alias, project or self._project)
         home = place or project or self._project
 
         def rows(types: Mapping[str, FeedbackType]) -> list[FeedbackRow]:
@@ -151,7 +190,8 @@ class Desk:
             # Another process may have declared the type a moment ago.
             fitted = rows(self.types(home, fresh=True))
         for row in fitted:
-            row.provisional = place is None
+            # The store looks again, in the same transaction, unless this process knows for sure.
+            row.provisional = row.data_id not in self._places
         return fitted
 
     def user_behind(self, row: FeedbackRow) -> str | None:

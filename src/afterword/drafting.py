@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from afterword.codec import to_json
-from afterword.context import current_data_id, current_trail
+from afterword.context import current_trail, get_active, running
 from afterword.delivery.drafts import Draft
 from afterword.errors import InvalidInput
 from afterword.feedback.statements import moment
@@ -26,8 +26,13 @@ def draft(fields: dict[str, Any], redactor: Redactor) -> tuple[Draft, str]:
     """
     trail = current_trail()
     data_id = new_id() if fields["data_id"] is None else check_data_id(fields["data_id"])
-    parent_id = fields["parent_id"]
-    parent_id = current_data_id() if parent_id is None else check_data_id(parent_id, "parent_id")
+    parent_id, root_id = fields["parent_id"], None
+    if parent_id is None:
+        parent = running(get_active())
+        parent_id = None if parent is None else parent.data_id
+        root_id = data_id if parent is None else getattr(parent, "root_id", None)
+    else:
+        check_data_id(parent_id, "parent_id")
     if trail is not None:
         fields["user"] = trail.user if fields["user"] is None else fields["user"]
         fields["session"] = trail.session if fields["session"] is None else fields["session"]
@@ -36,7 +41,7 @@ def draft(fields: dict[str, Any], redactor: Redactor) -> tuple[Draft, str]:
         "id": data_id,
         "project": fields["project"],
         "parent_id": parent_id,
-        "root_id": None if parent_id is not None else data_id,
+        "root_id": root_id,
         "status": "ok" if fields["error"] is None else "error",
         "created_at": time.time_ns() // 1000 if created_at is None else created_at,
         "duration_ms": _number(fields["duration_s"], "duration_s", 1000.0),

@@ -25,6 +25,11 @@ def is_data_id(value: object) -> bool:
     return isinstance(value, str) and _EXTERNAL_ID.match(value) is not None
 
 
+def looks_minted(value: str) -> bool:
+    """Whether `value` has the form of an ID that `new_id` makes."""
+    return len(value) == 36 and value[14] == "7" and value.count("-") == 4
+
+
 def check_data_id(value: object, field: str = "data_id") -> str:
     """`value` itself when it may stand as a data ID.
 

@@ -1,22 +1,25 @@
-"""Listings: filters checked, cursors made and read (layer 3)."""
+"""Reading back: filters checked, pages and single generations with their feedback (layer 3)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, cast
 
-from afterword.codec import to_json
+import msgspec
+
+from afterword.codec import clean, to_json
 from afterword.errors import InvalidInput
 from afterword.feedback.classes import feedback_class
-from afterword.model import STATUSES, FeedbackType, to_microseconds
-from afterword.stores.protocol import Query
-from afterword.stores.rows import GenerationRow
+from afterword.feedback.rows import FeedbackRow
+from afterword.model import STATUSES, FeedbackType, Generation, Page, to_microseconds
+from afterword.stores.protocol import Query, Store
+from afterword.stores.rows import to_generation
 
 MAX_LIMIT = 500
 
 _SENTIMENTS = ("positive", "negative")
-_TEXT = ("project", "name", "version", "model", "user", "session", "text")
+_COLUMNS = ("project", "name", "version", "model", "user", "session")
 
 
 def query(filters: Mapping[str, Any], types: Mapping[str, FeedbackType]) -> Query:
@@ -25,7 +28,7 @@ def query(filters: Mapping[str, Any], types: Mapping[str, FeedbackType]) -> Quer
     Raises:
         InvalidInput: a filter is not usable; the message names it.
     """
-    for name in _TEXT:
+    for name in (*_COLUMNS, "text"):
         if filters[name] is not None and not isinstance(filters[name], str):
             raise InvalidInput(f"{name} must be text", field=name)
     _one_of("status", filters["status"], STATUSES)
@@ -34,7 +37,8 @@ def query(filters: Mapping[str, Any], types: Mapping[str, FeedbackType]) -> Quer
     if type(limit) is not int or not 1 <= limit <= MAX_LIMIT:
         raise InvalidInput(f"limit must be a whole number from 1 to {MAX_LIMIT}", field="limit")
     return Query(
-        **{name: filters[name] or None for name in _TEXT},
+        **{name: clean(filters[name]) if filters[name] else None for name in _COLUMNS},
+        text=filters["text"] or None,
         status=filters["status"],
         sentiment=filters["sentiment"],
         since=_moment("since", filters["since"]),
@@ -45,11 +49,31 @@ def query(filters: Mapping[str, Any], types: Mapping[str, FeedbackType]) -> Quer
     )
 
 
-def cursor(rows: Sequence[GenerationRow], limit: int) -> str | None:
-    """What to pass as `after` for the page that follows these rows; None when none can."""
-    if len(rows) < limit:
+def page(store: Store, wanted: Query) -> Page[Generation]:
+    """The generations that a query asks for, with their feedback."""
+    # One more than wanted tells whether a page follows.
+    rows = store.generations(msgspec.structs.replace(wanted, limit=wanted.limit + 1))
+    last = rows[wanted.limit - 1] if len(rows) > wanted.limit else None
+    rows = rows[: wanted.limit]
+    history: dict[tuple[str, str], list[FeedbackRow]] = {}
+    for found in store.history([row.id for row in rows], wanted.project) if rows else ():
+        history.setdefault((found.data_id, found.project), []).append(found)
+    return Page(
+        [to_generation(row, history.get((row.id, row.project), [])) for row in rows],
+        None if last is None else f"{last.created_at}~{last.id}",
+    )
+
+
+def one(store: Store, data_id: str, *, rather: str) -> Generation | None:
+    """A generation with its feedback; of several with an ID from outside, that of project `rather`."""
+    row = store.generation(data_id)
+    if row is None:
         return None
-    return f"{rows[-1].created_at}~{rows[-1].id}"
+    if row.project != rather:
+        own = store.generation(data_id, rather)
+        if own is not None and own.status != "waiting":
+            row = own
+    return to_generation(row, store.history([row.id], row.project))
 
 
 def _position(after: Any) -> tuple[int, str] | None:
@@ -71,9 +95,13 @@ def _feedback(wanted: Any, types: Mapping[str, FeedbackType]) -> dict[str, str |
         definition = types.get(name)
         if value is not None and definition is not None:
             try:
-                value = feedback_class(definition.cls).accept(definition, value)[0]
+                (value,) = feedback_class(definition.cls).accept(definition, value)
             except InvalidInput:
                 pass  # a label of an older declaration may still be looked for
+            except ValueError:
+                raise InvalidInput(
+                    f"feedback[{name!r}] is looked for by one value at a time", field="feedback"
+                ) from None
         out[str(name)] = None if value is None else to_json(value)
     return out
 
