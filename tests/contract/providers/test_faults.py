@@ -159,7 +159,7 @@ async def test_no_fault_of_ours_reaches_the_caller(
         if hit:
             reached.add(name)
             assert ours.status().faults > before, name
-    assert {"taps.tap", "taps._Body._self_end", "taps._Pieces.__init__"} <= reached
+    assert {"taps.tap", "taps._Body._self_leave", "taps._Pieces.__init__"} <= reached
     if mode == "sync":
         assert {"recordings.record", "openai.ChatFold.add", "rollup.roll_up"} <= reached
         assert len(reached) > 50

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -220,3 +222,28 @@ async def test_a_streaming_response_is_recorded_however_it_is_read(
     found = records()
     for one, streamed in zip(found, (True, True, False, False), strict=True):
         assert_recorded(kit, one, kit.message(TEXT), kit.finish_reason, streamed=streamed)
+
+
+async def test_streams_and_responses_copy_and_pickle_as_those_of_the_bare_client(
+    kit: Kit, scene: MakeScene, connect: Connect, records: Records
+) -> None:
+    def outcome(act: Callable[[Any], Any], thing: Any) -> Any:
+        try:
+            return type(act(thing))
+        except Exception as error:
+            return type(error)
+
+    play = scene(kit.text_stream(*PIECES), kit.text_stream(*PIECES), kit.reply(TEXT))
+    bare = connect(play)
+    seen: list[Any] = []
+    for client in (bare, capture(bare)):
+        play.replies[:] = [kit.text_stream(*PIECES), kit.reply(TEXT)]
+        stream = await done(kit.resource(client).create(**kit.request, stream=True))
+        twin = copy.copy(stream)
+        begun = outcome(pickle.dumps, stream.response)
+        texts = len(await drained(twin))
+        raw = await done(kit.resource(client).with_raw_response.create(**kit.request))
+        read = pickle.loads(pickle.dumps(raw.http_response)).content
+        seen.append((type(twin), begun, outcome(pickle.dumps, stream.response), texts, read))
+    assert seen[0] == seen[1]
+    assert [one.status for one in records()] == ["ok", "ok"]

@@ -58,6 +58,23 @@ class _Reply:
         return Tokens(count(get(usage, "prompt_tokens")), count(get(usage, "completion_tokens")))
 
 
+def _only_text(chunk: Any) -> str | None:
+    """The text of a chunk that brings a piece for the first choice and nothing else, as most do."""
+    choices = getattr(chunk, "choices", None)
+    if choices is None or len(choices) != 1 or getattr(chunk, "usage", None) is not None:
+        return None
+    choice = choices[0]
+    delta = choice.delta
+    if (
+        getattr(delta, "__pydantic_fields_set__", None) != _TEXT_ONLY
+        or choice.index
+        or choice.finish_reason is not None
+    ):
+        return None
+    text = delta.content
+    return text if type(text) is str else None
+
+
 class ChatFold(_Reply):
     """Chunks of a chat completion, or a whole one."""
 
@@ -68,22 +85,13 @@ class ChatFold(_Reply):
         self._only: Text | None = None
 
     def add(self, chunk: Any) -> bool:
+        if self._only is not None and type(chunk) is not dict:
+            text = _only_text(chunk)
+            if text is not None:
+                if self.room.takes(text):
+                    self._only.append(text)
+                return bool(text)
         choices = get(chunk, "choices")
-        if choices and len(choices) == 1 and self._only is not None:
-            # Nearly every chunk is this one: a piece of text for the one choice and nothing else.
-            choice = choices[0]
-            delta = get(choice, "delta")
-            if (
-                getattr(delta, "__pydantic_fields_set__", None) == _TEXT_ONLY
-                and not choice.index
-                and choice.finish_reason is None
-                and get(chunk, "usage") is None
-            ):
-                text = delta.content
-                if type(text) is str:
-                    if self.room.takes(text):
-                        self._only.append(text)
-                    return bool(text)
         self._note(chunk)
         brought = [self._add_choice(choice) for choice in choices or ()]
         return any(brought)
@@ -175,17 +183,17 @@ class CompletionFold(_Reply):
         return _one_or_all([self._finished[index] for index in sorted(self._finished)])
 
 
-#: Where the deltas of an unfinished item of a response belong: the item's field and, for parts of
-#: a content, their type.
+#: Where the deltas of an unfinished item of a response belong: the item's field, and for parts of
+#: a list their type and the field that numbers them.
 _DELTAS = {
-    "response.output_text.delta": ("content", "output_text"),
-    "response.refusal.delta": ("content", "refusal"),
-    "response.reasoning_text.delta": ("content", "reasoning_text"),
-    "response.reasoning_summary_text.delta": ("summary", "summary_text"),
-    "response.function_call_arguments.delta": ("arguments", None),
-    "response.mcp_call_arguments.delta": ("arguments", None),
-    "response.custom_tool_call_input.delta": ("input", None),
-    "response.code_interpreter_call_code.delta": ("code", None),
+    "response.output_text.delta": ("content", "output_text", "content_index"),
+    "response.refusal.delta": ("content", "refusal", "content_index"),
+    "response.reasoning_text.delta": ("content", "reasoning_text", "content_index"),
+    "response.reasoning_summary_text.delta": ("summary", "summary_text", "summary_index"),
+    "response.function_call_arguments.delta": ("arguments", None, None),
+    "response.mcp_call_arguments.delta": ("arguments", None, None),
+    "response.custom_tool_call_input.delta": ("input", None, None),
+    "response.code_interpreter_call_code.delta": ("code", None, None),
 }
 _LAST_EVENTS = frozenset(("response.completed", "response.incomplete", "response.failed"))
 
@@ -219,14 +227,15 @@ class ResponseFold(_Reply):
             self._note(get(chunk, "response"))
         return False
 
-    def _add_piece(self, chunk: Any, place: tuple[str, str | None]) -> bool:
+    def _add_piece(self, chunk: Any, place: tuple[str, str | None, str | None]) -> bool:
         text = get(chunk, "delta")
         if type(text) is not str:
             return False
         if not self.room.takes(text):
             return bool(text)
-        part = get(chunk, "content_index") or get(chunk, "summary_index") or 0
-        key = (get(chunk, "output_index") or 0, *place, part)
+        field, kind, numbered_by = place
+        part = 0 if numbered_by is None else get(chunk, numbered_by) or 0
+        key = (get(chunk, "output_index") or 0, field, kind, part)
         pieces = self._pieces.get(key)
         if pieces is None:
             self._pieces[key] = Text((text,))

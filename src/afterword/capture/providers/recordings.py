@@ -68,6 +68,11 @@ class Recording:
         attempt("recording a provider's reply", self.fold.whole, reply)
         self.end("ok")
 
+    def leave(self) -> None:
+        """Nobody will draw from the reply any more, unless it is the SDK who closes at the end."""
+        if not self.is_drawn:
+            self.end("abandoned")
+
     def end(self, status: str) -> None:
         """The call is over. A message that had come whole is not abandoned by who stops there."""
         if self.call.done:

@@ -1,7 +1,7 @@
 """Taps on the two places a streamed reply passes: the SDK's iterator, and the HTTP body (layer 4).
 
 The objects that the caller holds (stream, response) stay the SDK's own, class and all; only what
-they draw from is stood in for, by proxies that answer every other question as the original would.
+they draw from is stood in for.
 """
 
 from __future__ import annotations
@@ -45,11 +45,42 @@ def _tap_stream(stream: Any, recording: Recording) -> None:
     recording.stream()
     kind = _AsyncChunks if hasattr(source, "__anext__") else _Chunks
     stream._iterator = kind(source, recording)
-    response = stream.response
-    if isinstance(response.stream, _Body):
-        response.stream._self_reads = False
+    body = stream.response.stream
+    if isinstance(body, _Body):
+        body._self_reads = False
     else:
-        response.stream = _Body(response.stream, recording, response.headers, reads=False)
+        _tell_of_closing(body, recording)
+
+
+def _tell_of_closing(body: Any, recording: Recording) -> None:
+    """End the recording when the body is closed, which is how all that reads it is closed."""
+
+    def closed() -> None:
+        # Without these, body and closures would wait for each other until the garbage is collected.
+        for name in ("close", "aclose"):
+            vars(body).pop(name, None)
+        recording.leave()
+
+    if hasattr(body, "aclose"):
+        aclose_body = body.aclose
+
+        async def aclose() -> None:
+            try:
+                await aclose_body()
+            finally:
+                attempt(_END, closed)
+
+        body.aclose = aclose
+    if hasattr(body, "close"):
+        close_body = body.close
+
+        def close() -> None:
+            try:
+                close_body()
+            finally:
+                attempt(_END, closed)
+
+        body.close = close
 
 
 def _tap_response(result: Any, response: Any, recording: Recording) -> None:
@@ -61,7 +92,7 @@ def _tap_response(result: Any, response: Any, recording: Recording) -> None:
         recording.reply(whole)
         return
     recording.stream()
-    response.stream = _Body(response.stream, recording, response.headers, reads=True)
+    response.stream = _Body(response.stream, recording, response.headers)
     parse = getattr(result, "parse", None)
     if parse is not None:
         result.parse = _tapped_parse(parse, recording)
@@ -93,38 +124,38 @@ def _tap_parsed(parsed: Any, recording: Recording) -> None:
         _tap_stream(parsed, recording)
 
 
-class _Tap(wrapt.BaseObjectProxy[Any]):
-    """What the taps share: the recording, which is over when nothing can draw any more."""
+class _Tap:
+    """Stands where the SDK's stream has its iterator, and draws from it."""
 
-    def __init__(self, wrapped: Any, recording: Recording) -> None:
-        super().__init__(wrapped)
-        self._self_recording = recording
+    __slots__ = ("__weakref__", "_recording", "_source")
 
-    def _self_end(self, status: str) -> None:
-        self._self_recording.end(status)
+    def __init__(self, source: Any, recording: Recording) -> None:
+        self._source = source
+        self._recording = recording
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(object.__getattribute__(self, "_source"), name)
 
     def __del__(self) -> None:
-        attempt(_END, _end_of, self)
+        attempt(_END, self._leave)
 
-    def __repr__(self) -> str:
-        return repr(self.__wrapped__)
-
-
-def _end_of(tap: _Tap) -> None:
-    tap._self_end("abandoned")
+    def _leave(self) -> None:
+        self._recording.leave()
 
 
 class _Chunks(_Tap):
     """The iterator inside an SDK's stream."""
 
+    __slots__ = ()
+
     def __iter__(self) -> Any:
         return self
 
     def __next__(self) -> Any:
-        recording = self._self_recording
+        recording = self._recording
         recording.is_drawn = True
         try:
-            chunk = next(self.__wrapped__)
+            chunk = next(self._source)
         except StopIteration:
             attempt(_END, recording.end, "ok")
             raise
@@ -140,14 +171,16 @@ class _Chunks(_Tap):
 class _AsyncChunks(_Tap):
     """The async iterator inside an SDK's stream."""
 
+    __slots__ = ()
+
     def __aiter__(self) -> Any:
         return self
 
     async def __anext__(self) -> Any:
-        recording = self._self_recording
+        recording = self._recording
         recording.is_drawn = True
         try:
-            chunk = await self.__wrapped__.__anext__()
+            chunk = await self._source.__anext__()
         except StopAsyncIteration:
             attempt(_END, recording.end, "ok")
             raise
@@ -160,13 +193,15 @@ class _AsyncChunks(_Tap):
         return chunk
 
 
-class _Body(_Tap):
-    """The bytes of an HTTP response. Tells when it is closed; keeps what is read past the SDK."""
+class _Body(wrapt.BaseObjectProxy[Any]):
+    """The bytes of an HTTP response that the caller reads past the SDK's parsing."""
 
-    def __init__(self, wrapped: Any, recording: Recording, headers: Any, *, reads: bool) -> None:
-        super().__init__(wrapped, recording)
+    def __init__(self, wrapped: Any, recording: Recording, headers: Any) -> None:
+        super().__init__(wrapped)
+        self._self_recording = recording
         self._self_headers = headers
-        self._self_reads = reads
+        #: Whether it is the caller who reads, and not a stream made by `parse`.
+        self._self_reads = True
         self._self_data = bytearray()
 
     def __iter__(self) -> Any:
@@ -183,13 +218,24 @@ class _Body(_Tap):
         try:
             self.__wrapped__.close()
         finally:
-            attempt(_END, self._self_end, "abandoned")
+            attempt(_END, self._self_leave)
 
     async def aclose(self) -> None:
         try:
             await self.__wrapped__.aclose()
         finally:
-            attempt(_END, self._self_end, "abandoned")
+            attempt(_END, self._self_leave)
+
+    def __del__(self) -> None:
+        attempt(_END, self._self_leave)
+
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)
+
+    def _self_leave(self) -> None:
+        if not self._self_recording.is_over:
+            self._self_read()
+            self._self_recording.leave()
 
     def _self_take(self, piece: bytes) -> None:
         if is_event_stream(self._self_headers):
@@ -197,19 +243,19 @@ class _Body(_Tap):
         if len(self._self_data) < MAX_BYTES:
             self._self_data += piece
 
-    def _self_end(self, status: str, error: BaseException | None = None) -> None:
-        """The body is over, unless it is the SDK that ends it, having read the last chunk."""
-        recording = self._self_recording
-        if recording.is_over or recording.is_drawn:
-            return
-        if self._self_reads:
-            attempt("reading a provider's reply", self._self_read)
+    def _self_end(self, error: BaseException | None = None) -> None:
+        """All of it has been read, or reading it raised."""
+        self._self_read()
         if error is None:
-            recording.end(status)
+            self._self_recording.end("ok")
         else:
-            recording.end_raised(error)
+            self._self_recording.end_raised(error)
 
     def _self_read(self) -> None:
+        if self._self_reads:
+            attempt("reading a provider's reply", self._self_fold)
+
+    def _self_fold(self) -> None:
         whole, chunks = read_body(self._self_headers, bytes(self._self_data))
         for chunk in chunks:
             self._self_recording.add(chunk)
@@ -233,10 +279,10 @@ class _Pieces:
         try:
             piece = next(self._source)
         except StopIteration:
-            attempt(_END, self._body._self_end, "ok")
+            attempt(_END, self._body._self_end)
             raise
         except BaseException as error:
-            attempt(_END, self._body._self_end, "error", error)
+            attempt(_END, self._body._self_end, error)
             raise
         attempt(_CHUNK, self._body._self_take, piece)
         return piece
@@ -248,10 +294,10 @@ class _Pieces:
         try:
             piece = await self._source.__anext__()
         except StopAsyncIteration:
-            attempt(_END, self._body._self_end, "ok")
+            attempt(_END, self._body._self_end)
             raise
         except BaseException as error:
-            attempt(_END, self._body._self_end, "error", error)
+            attempt(_END, self._body._self_end, error)
             raise
         attempt(_CHUNK, self._body._self_take, piece)
         return piece
