@@ -46,6 +46,17 @@ def _unpacked(packed: Packed) -> Any:
     return _unpack(packed.data)
 
 
+def json_of(snapshot: Any) -> str:
+    """The JSON text of a snapshot: ``to_json(plain(snapshot))``, at the least cost."""
+    value = plain(snapshot)
+    if type(snapshot) is Packed and snapshot.keys_are_text and b"\xcb" not in snapshot.data:
+        # No float (msgpack's mark of one is not there) and no odd key: JSON has all of it.
+        data = _json_encode(value)
+        if b'{"$' not in data:
+            return data.decode()
+    return to_json(value)
+
+
 def to_json(value: Any) -> str:
     """A plain value as JSON text. Lossless: `from_json` gives the same value back."""
     kind = type(value)

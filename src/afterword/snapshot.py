@@ -1,7 +1,7 @@
 """What a value was when the call was made, at a bounded price for the caller (layer 0).
 
-Small values of the built-in types are encoded at once by msgspec, in C. Everything else is copied
-node by node within a budget of nodes, bytes, depth and time; what does not fit is replaced by a
+Small values of the built-in types are checked, copied and encoded by msgspec, in C. Everything else
+is copied node by node within a budget of nodes, bytes, depth and time; what does not fit is replaced by a
 note and the snapshot says it was truncated. Unknown objects become ``<module.Type>``: nothing of
 theirs is called, iterated or awaited.
 """
@@ -15,9 +15,10 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 MAX_NODES = 10_000
 MAX_BYTES = 1_000_000
@@ -31,14 +32,39 @@ _CONTAINERS = frozenset((dict, list, tuple))
 _LEAVES = frozenset((int, float, bool, type(None)))
 
 _pack: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
+_convert = msgspec.convert
 
 
 class Packed(msgspec.Struct, gc=False, eq=False):
-    """A snapshot of something mutable: msgpack bytes, or the plain copy when those cannot hold it."""
+    """A snapshot of something mutable: msgpack bytes, or the plain copy when those cannot hold it.
+
+    `keys_are_text` is known of small values only; it makes writing them as JSON cheaper.
+    """
 
     data: bytes
-    plain: Any = None
+    keys_are_text: bool = False
     truncated: bool = False
+    plain: Any = None
+
+
+def _small_type() -> Any:
+    """A type that only a small value of the built-in types fits, to have msgspec walk it in C.
+
+    The product of the lengths bounds the walk of a graph whose parts are shared.
+    """
+    leaf = Annotated[str, Meta(max_length=65_536)] | int | float | bool | None
+    kind: Any = leaf
+    for length in reversed(_SMALL_LENGTHS):
+        bound = Meta(max_length=length)
+        kind = leaf | Annotated[list[kind], bound] | Annotated[dict[str, kind], bound]
+    return kind
+
+
+_SMALL_LENGTHS = (64, 16, 8, 8)
+
+
+class _Small(msgspec.Struct, array_like=True, gc=False):
+    value: _small_type()  # type: ignore[valid-type]  # built, because it nests
 
 
 def snapshot(value: Any) -> Any:
@@ -52,11 +78,21 @@ def snapshot(value: Any) -> Any:
     elif kind is int:
         if -(1 << 63) <= value < 1 << 63:
             return value
-    elif kind in _CONTAINERS and _weight(value, _SMALL, _SMALL_DEPTH) >= 0:
+    elif kind in _CONTAINERS:
         try:
-            return Packed(_pack(value))
+            return Packed(_pack(_convert((value,), _Small).value), True)
         except Exception:
-            pass  # lone surrogates, odd keys: the careful way takes them
+            # Too deep or long for that, or not of those types; the other ways find out.
+            return _less_small(value)
+    return careful(value)
+
+
+def _less_small(value: Any) -> Packed:
+    try:
+        if _weight(value, _SMALL, _SMALL_DEPTH) >= 0:
+            return Packed(_pack(value))
+    except Exception:
+        pass  # lone surrogates, odd keys: the careful way takes them
     return careful(value)
 
 
@@ -100,9 +136,9 @@ def careful(value: Any) -> Packed:
     except RecursionError:
         copied, copier.truncated = "<too deep to record>", True
     try:
-        return Packed(_pack(copied), None, copier.truncated)
+        return Packed(_pack(copied), False, copier.truncated)
     except Exception:
-        return Packed(b"", copied, copier.truncated)
+        return Packed(b"", False, copier.truncated, copied)
 
 
 class _OverBudgetError(Exception):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from afterword.codec import clean, plain, to_json
+from afterword.codec import clean, json_of, plain, to_json
 from afterword.redaction import Redactor
 from afterword.snapshot import Packed, size_bytes
 from afterword.stores.rows import GenerationRow
@@ -18,9 +18,10 @@ _TEXT = ("name", "version", "session", "user", "model", "provider", "trace_id", 
 
 def to_text(snapshot: Any, redactor: Redactor) -> str:
     """A snapshot as redacted JSON."""
-    value = plain(snapshot)
-    text = to_json(value)
-    return to_json(redactor.value(value)) if redactor.may_change(text) else text
+    text = json_of(snapshot)
+    if redactor.may_change(text):
+        return to_json(redactor.value(plain(snapshot)))
+    return text
 
 
 def note_truncated(

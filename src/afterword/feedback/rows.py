@@ -10,7 +10,7 @@ from afterword.codec import from_json
 from afterword.model import Feedback, from_microseconds
 
 
-class FeedbackRow(msgspec.Struct, kw_only=True):
+class FeedbackRow(msgspec.Struct, kw_only=True, gc=False):
     """One statement as stored.
 
     `rater` is who said it: the user, else the anonymous subject, else the empty text. `label` is

@@ -24,7 +24,7 @@ from afterword.model import (
 )
 
 
-class GenerationRow(msgspec.Struct, kw_only=True):
+class GenerationRow(msgspec.Struct, kw_only=True, gc=False):
     """One generation as stored: JSON as text, times in microseconds since 1970."""
 
     id: str

@@ -105,7 +105,7 @@ class Recording:
             call.output = snapshot(message)
             if fold.room.left < 0:
                 kept = call.output if type(call.output) is Packed else careful(message)
-                call.output = Packed(kept.data, kept.plain, True)
+                call.output = Packed(kept.data, truncated=True, plain=kept.plain)
         metadata = {
             "finish_reason": fold.finish_reason(),
             "provider_id": fold.reply_id,
