@@ -266,6 +266,41 @@ def test_a_dependency_of_fastapi_may_make_the_generation(client: Client) -> None
     assert kept(client, TestClient(app).get("/")).output == "documents"
 
 
+def test_a_generation_of_another_project_is_rated_there(client: Client) -> None:
+    @afterword.generation(client=client, project="summaries")
+    def summary() -> str:
+        return "short"
+
+    @afterword.generation(client=client, project="titles")
+    async def words() -> AsyncIterator[str]:
+        yield "a title"
+
+    async def stream(request: Request) -> Response:
+        return StreamingResponse(words())
+
+    async def inside(request: Request) -> Response:
+        async def body() -> AsyncIterator[str]:
+            async for word in words():
+                yield word
+
+        return StreamingResponse(body())
+
+    routes: list[BaseRoute] = [
+        Route("/plain", lambda request: JSONResponse(summary())),
+        Route("/stream", stream),
+        Route("/inside", inside),
+        Mount("/feedback", routes=feedback_routes(client=client)),
+    ]
+    http = TestClient(FeedbackMiddleware(Starlette(routes=routes), client=client))
+    for path, project in (("/plain", "summaries"), ("/stream", "titles"), ("/inside", "titles")):
+        response = http.get(path)
+        rate(http, response)
+        found = kept(client, response)
+        assert (found.project, [said.project for said in found.feedback]) == (project, [project])
+        mine = http.post("/feedback/mine", json={"tokens": [response.headers[TOKEN]]}).json()
+        assert mine == {found.id: {"rating": "good"}}
+
+
 def test_a_mounted_app_with_a_middleware_of_its_own_announces_once(client: Client) -> None:
     @afterword.generation(client=client)
     def answer() -> str:

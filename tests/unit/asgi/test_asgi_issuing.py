@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextvars import Context
 from typing import Any
 
 import pytest
@@ -90,7 +91,7 @@ def test_the_id_that_a_trail_was_given_is_handed_over(client: Client) -> None:
 def test_without_a_trail_there_is_nothing_to_hand_over() -> None:
     for function in (handle, sse_event):
         with pytest.raises(NoGenerationInContext, match=r"FeedbackMiddleware|trail\(\)"):
-            function()
+            Context().run(function)
 
 
 def test_a_user_is_bound_by_a_subject_that_does_not_change(client: Client) -> None:
