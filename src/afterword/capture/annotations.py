@@ -16,7 +16,7 @@ from afterword.delivery.drafts import Draft
 from afterword.delivery.faults import Faults
 from afterword.drafting import tag_list, usage_columns
 from afterword.errors import NoGenerationInContext
-from afterword.ids import check_data_id
+from afterword.ids import check_data_id, new_id
 from afterword.snapshot import snapshot
 
 _homeless = Faults()
@@ -103,6 +103,6 @@ def _patch(client: Client, project: str, data_id: str, notes: dict[str, Any]) ->
         "project": project,
         "status": "waiting",
         "created_at": time.time_ns() // 1000,
-        "patch": to_json(client.redactor.value(patch)),
+        "patch": to_json({new_id(): client.redactor.value(patch)}),
     }
     return Draft(columns, {}, client.redactor)

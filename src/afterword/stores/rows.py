@@ -2,8 +2,8 @@
 
 Records of one generation may arrive in any order and any number of times. They merge into one row:
 a finished record beats a running one, a running one beats the stub that feedback left, and of two
-finished ones the first stays. Late annotations are kept apart in `patch`, so that they win whenever
-they arrive.
+finished ones the first stays. Late annotations are kept apart in `patch`, each under a UUIDv7, so
+that they win whenever they arrive, the later made over the earlier.
 """
 
 from __future__ import annotations
@@ -81,17 +81,22 @@ def patched(row: GenerationRow) -> GenerationRow:
     """The row with its late annotations applied."""
     if row.patch is None:
         return row
-    patch = cast("dict[str, Any]", from_json(row.patch))
-    for column in ("model", "provider", "version", "input_tokens", "output_tokens", "cost_usd"):
-        if patch.get(column) is not None:
-            setattr(row, column, patch[column])
-    for column in ("output", "messages"):
-        if column in patch:
-            setattr(row, column, to_json(patch[column]))
-    if "metadata" in patch:
-        row.metadata = _united(row.metadata, to_json(patch["metadata"]))
-    if "tags" in patch:
-        row.tags = _united_tags(row.tags, to_json(patch["tags"]))
+    notes = cast("dict[str, dict[str, Any]]", from_json(row.patch))
+    tags: list[str] = []
+    for _, patch in sorted(notes.items()):
+        for column in ("model", "provider", "version", "input_tokens", "output_tokens", "cost_usd"):
+            if patch.get(column) is not None:
+                setattr(row, column, patch[column])
+        for column in ("output", "messages"):
+            if column in patch:
+                setattr(row, column, to_json(patch[column]))
+        if "metadata" in patch:
+            row.metadata = _united(row.metadata, to_json(patch["metadata"]))
+        tags += patch.get("tags", ())
+    if tags:
+        # The call's own come first, whether or not they were there before the notes.
+        own = [] if row.tags is None else from_json(row.tags)
+        row.tags = to_json(list(dict.fromkeys([*(tag for tag in own if tag not in tags), *tags])))
     return row
 
 
@@ -101,14 +106,7 @@ def _united(under: str | None, over: str | None) -> str | None:
     low, high = from_json(under), from_json(over)
     if not (isinstance(low, dict) and isinstance(high, dict)):
         return over
-    united: dict[str, Any] = {**cast("dict[str, Any]", low), **cast("dict[str, Any]", high)}
-    both = low.keys() & high.keys()
-    for key in ("metadata", "tags") if both else ():
-        if key in both and isinstance(low[key], dict) and isinstance(high[key], dict):
-            united[key] = {**low[key], **high[key]}
-        elif key in both and isinstance(low[key], list) and isinstance(high[key], list):
-            united[key] = list(dict.fromkeys([*low[key], *high[key]]))
-    return to_json(united)
+    return to_json({**cast("dict[str, Any]", low), **cast("dict[str, Any]", high)})
 
 
 def _united_tags(first: str | None, second: str | None) -> str | None:

@@ -1,0 +1,32 @@
+"""The stores under contract. A further backend is one more line in `STORES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from afterword.stores import Store, open_store
+
+STORES: dict[str, Callable[[Path], str]] = {
+    "memory": lambda folder: "memory:",
+    "sqlite": lambda folder: f"sqlite:///{folder / 'afterword.db'}",
+}
+
+
+@pytest.fixture(scope="module", params=STORES)
+def store(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Store]:
+    """A store, shared by the tests of a module, which keep apart by projects and IDs of their own."""
+    store = open_store(STORES[request.param](tmp_path_factory.mktemp("store")))
+    yield store
+    store.close()
+
+
+@pytest.fixture(params=STORES)
+def empty_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    store = open_store(STORES[request.param](tmp_path))
+    yield store
+    store.close()
