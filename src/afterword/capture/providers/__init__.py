@@ -22,9 +22,9 @@ gather_with(gathered)
 def capture(client: C) -> C:
     """A client like this one, of the same class, whose model calls are logged as generations.
 
-    Takes a client of `openai` (OpenAI, AsyncOpenAI, whatever their `base_url`, and classes below
-    them) or of `anthropic` (Anthropic, AsyncAnthropic, and classes below them). The client given is
-    not changed; the two share their connections, so closing one closes both. Clients made by
+    Takes a client of `openai` (OpenAI, AsyncOpenAI, whatever their `base_url`), of `anthropic`
+    (Anthropic, AsyncAnthropic), of a class below one of them, or of another SDK of the same make as
+    OpenAI's (such as `groq`). The client given is not changed; the two share their connections, so closing one closes both. Clients made by
     `copy` and `with_options` of the result are captured too. Capturing twice is harmless, and while
     AFTERWORD_DISABLED is set the client itself comes back.
 
@@ -43,7 +43,9 @@ def capture(client: C) -> C:
     ):
         known = "; ".join(f"{found.name} ({found.clients})" for found in providers().values())
         given = client.__name__ if isinstance(client, type) else f"a {type(client).__qualname__}"
-        raise ConfigError(f"capture takes a client of {known}; not {given}")
+        raise ConfigError(
+            f"capture takes a client of {known}, or of an OpenAI-compatible SDK; not {given}"
+        )
     if is_disabled() or is_captured(client):
         return client
     prices.load()

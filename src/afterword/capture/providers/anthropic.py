@@ -163,7 +163,7 @@ def _parameters(body: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name not in left_out}
 
 
-_MESSAGES = Endpoint("anthropic.messages", MessageFold, _messages, _parameters)
+_MESSAGES = Endpoint("messages", MessageFold, _messages, _parameters)
 
 
 def _endpoint(path: str) -> Endpoint | None:
@@ -177,6 +177,14 @@ def _fold_of(chunk: Any) -> Callable[[], Fold] | None:
     return None
 
 
+def _begins(fields: Mapping[str, Any]) -> bool:
+    return fields.get("type") == "message_start" and bool(get(fields.get("message"), "role"))
+
+
+def _fits(client: Any) -> bool:
+    return False
+
+
 def _reply_of(error: BaseException) -> Any:
     return None
 
@@ -187,5 +195,7 @@ PROVIDER = Provider(
     base_url="https://api.anthropic.com",
     endpoint=_endpoint,
     fold_of=_fold_of,
+    begins=_begins,
+    fits=_fits,
     reply_of=_reply_of,
 )

@@ -6,13 +6,14 @@ imported here: whoever has an object of it has imported it.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import pkgutil
 from pathlib import Path
 from typing import Any
 
-from afterword.capture.providers.folding import Provider
+from afterword.capture.providers.folding import Provider, stored_fields
 
 
 @functools.cache
@@ -32,24 +33,29 @@ def package_of(kind: type) -> str:
 
 
 def provider_of_client(client: Any) -> Provider | None:
-    """The provider whose SDK a client, or a class below its own, comes from; None when unknown."""
+    """The provider whose SDK a client comes from, or whose calls it makes; None when unknown."""
     known = providers()
     for kind in type(client).__mro__:
         provider = known.get(package_of(kind))
         if provider is not None:
             return provider
+    for provider in known.values():
+        if provider.fits(client):
+            return dataclasses.replace(provider, name=package_of(type(client)), base_url="")
     return None
 
 
 def provider_of_chunk(chunk: Any) -> Provider | None:
-    """The provider that this is a chunk of: an object of its SDK, or a dict of the same shape."""
+    """The provider of a stream that begins with this chunk: by the package of its class, or, for
+    dicts and models of other packages, by what only the first chunk of a stream holds.
+    """
     known = providers()
-    if type(chunk) is dict:
-        candidates = list(known.values())
-    else:
-        named = known.get(package_of(type(chunk)))
-        candidates = [] if named is None else [named]
-    for provider in candidates:
-        if provider.fold_of(chunk) is not None:
-            return provider
+    provider = known.get(package_of(type(chunk)))
+    if provider is not None:
+        return provider if provider.fold_of(chunk) is not None else None
+    fields = stored_fields(chunk)
+    if fields is not None:
+        for provider in known.values():
+            if provider.begins(fields):
+                return provider
     return None

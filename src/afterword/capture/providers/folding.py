@@ -106,6 +106,10 @@ class Provider:
     endpoint: Callable[[str], Endpoint | None]
     #: The fold for chunks like this one, or None when it is no chunk of this provider's.
     fold_of: Callable[[Any], Callable[[], Fold] | None]
+    #: Whether a stream of anyone's that begins with these fields is surely this provider's.
+    begins: Callable[[Mapping[str, Any]], bool]
+    #: Whether a client of a package we do not know makes the same calls.
+    fits: Callable[[Any], bool]
     #: What an error of the SDK holds of a reply that had come whole, or None.
     reply_of: Callable[[BaseException], Any]
 
@@ -135,6 +139,16 @@ def plain_fields(value: Any, depth: int = _MAX_DEPTH) -> Any:
         for name, item in pairs.items()
         if name not in _MADE_BY_SDK
     }
+
+
+def stored_fields(value: Any) -> Mapping[str, Any] | None:
+    """The fields of a dict or a pydantic model as they are stored; None for anything else."""
+    if type(value) is dict:
+        return value
+    if hasattr(type(value), "__pydantic_fields__"):
+        stored: dict[str, Any] = object.__getattribute__(value, "__dict__")
+        return stored
+    return None
 
 
 def _said(kind: type, value: Any) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -321,18 +322,16 @@ def _parameters(*others: str) -> Any:
 
 _ENDPOINTS = {
     "/chat/completions": Endpoint(
-        "openai.chat.completions", ChatFold, _chat_messages, _parameters("messages"), "chat"
+        "chat.completions", ChatFold, _chat_messages, _parameters("messages"), "chat"
     ),
     "/responses": Endpoint(
-        "openai.responses",
+        "responses",
         ResponseFold,
         _response_messages,
         _parameters("input", "instructions"),
         "responses",
     ),
-    "/completions": Endpoint(
-        "openai.completions", CompletionFold, _no_messages, _parameters(), "chat"
-    ),
+    "/completions": Endpoint("completions", CompletionFold, _no_messages, _parameters(), "chat"),
 }
 
 
@@ -355,6 +354,21 @@ def _fold_of(chunk: Any) -> Callable[[], Fold] | None:
     return None
 
 
+def _begins(fields: Mapping[str, Any]) -> bool:
+    kind = fields.get("object")
+    if kind == "chat.completion.chunk" or kind == "text_completion":
+        return type(fields.get("choices")) is list
+    return fields.get("type") == "response.created" and fields.get("response") is not None
+
+
+def _fits(client: Any) -> bool:
+    """Other providers' SDKs of the same make, such as those of Groq, Together and Cerebras."""
+    if not hasattr(type(client), "chat") or not callable(getattr(client, "request", None)):
+        return False
+    takes = inspect.signature(client.request).parameters
+    return "cast_to" in takes and "options" in takes
+
+
 def _reply_of(error: BaseException) -> Any:
     return getattr(error, "completion", None)
 
@@ -365,5 +379,7 @@ PROVIDER = Provider(
     base_url="https://api.openai.com/v1",
     endpoint=_endpoint,
     fold_of=_fold_of,
+    begins=_begins,
+    fits=_fits,
     reply_of=_reply_of,
 )

@@ -7,6 +7,7 @@ raise: a fault of ours is counted and the call goes on.
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import time
 from collections.abc import Mapping
@@ -83,7 +84,7 @@ class Recording:
             status = "ok"
         if status == "ok" and self.fold.failure is not None:
             kind, message = self.fold.failure
-            self.call.error = (f"{self.endpoint.name}.{kind}", message)
+            self.call.error = (f"{self.call.spec.name}.{kind}", message)
             status = "error"
         end_stream(self.call, status)
 
@@ -132,17 +133,12 @@ class Recording:
         return cost_usd(provider, self.base_url, answered_by, self.fold.usage, tokens, kind)
 
 
-_SPECS: dict[str, Spec] = {}
-
-
-def _spec(endpoint: Endpoint) -> Spec:
-    spec = _SPECS.get(endpoint.name)
-    if spec is None:
-        spec = Spec()
-        spec.client = spec.metadata = spec.model = spec.project = spec.sample = spec.version = None
-        spec.inputs = spec.output = True
-        spec.name, spec.names, spec.tags = endpoint.name, Names(), ()
-        _SPECS[endpoint.name] = spec
+@functools.lru_cache(maxsize=64)
+def _spec(name: str) -> Spec:
+    spec = Spec()
+    spec.client = spec.metadata = spec.model = spec.project = spec.sample = spec.version = None
+    spec.inputs = spec.output = True
+    spec.name, spec.names, spec.tags = name, Names(), ()
     return spec
 
 
@@ -158,7 +154,8 @@ def record(provider: Provider, client: Any, options: Any) -> Recording | None:
     if endpoint is None:
         return None
     body = _body(options)
-    call = prepare(_spec(endpoint), (), endpoint.parameters(body), 0)
+    spec = _spec(f"{provider.name}.{endpoint.name}")
+    call = prepare(spec, (), endpoint.parameters(body), 0)
     if call is None:
         return None
     call.notes = {"provider": provider.name}
