@@ -15,6 +15,9 @@ from afterword.stores.rows import GenerationRow
 
 _TEXT = ("name", "version", "session", "user", "model", "provider", "trace_id", "span_id")
 
+#: What a record weighs in the buffer without its payloads.
+_BARE_BYTES = 400
+
 
 def to_text(snapshot: Any, redactor: Redactor) -> str:
     """A snapshot as redacted JSON."""
@@ -41,7 +44,7 @@ class Draft:
         self.columns = columns
         self.values = values
         self.redactor = redactor
-        self.size_bytes = 400 + sum(map(size_bytes, values.values()))
+        self.size_bytes = _BARE_BYTES + sum(map(size_bytes, values.values()))
 
     def to_row(self) -> GenerationRow:
         columns = self.columns
@@ -58,3 +61,4 @@ class Draft:
 
     def shed(self) -> None:
         self.values = {}
+        self.size_bytes = _BARE_BYTES

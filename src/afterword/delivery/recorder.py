@@ -33,7 +33,6 @@ EXIT_S = 2.0
 #: What trying again later may mend; anything else is the fault of the record.
 AWAY = (StoreBusy, StoreUnavailable, StoreTooNew)
 
-_STUB_BYTES = 500
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -47,7 +46,7 @@ class Pending(Protocol):
         ...
 
     def shed(self) -> None:
-        """Drop the payloads and keep a stub."""
+        """Drop the payloads and keep a stub, with its size."""
         ...
 
 
@@ -76,7 +75,8 @@ class Recorder:
         self._requests: deque[tuple[list[FeedbackRow], Future[list[FeedbackRow]]]] = deque()
         self._wake = threading.Lock()
         self._wake.acquire()
-        self._settled = threading.Condition(threading.Lock())
+        # Reentrant, since a finaliser or a signal handler may read the counts inside a reading.
+        self._settled = threading.Condition(threading.RLock())
         self._thread: threading.Thread | None = None
         self._thread_lock = threading.Lock()
         self._held: list[GenerationRow] = []
@@ -95,7 +95,7 @@ class Recorder:
         waiting = self._bytes_in - self._bytes_out
         if waiting + size > self._buffer_bytes:
             record.shed()
-            size = _STUB_BYTES
+            size = record.size_bytes
             if waiting + size > self._buffer_bytes + self._buffer_bytes // 8:
                 self._shed_rows += 1
                 return
@@ -119,12 +119,17 @@ class Recorder:
         return future
 
     def flush(self, timeout_s: float | None = None) -> bool:
-        """Wait until everything taken so far is durable; whether it is."""
+        """Wait until everything taken so far is durable; whether it is.
+
+        The recorder's own thread cannot wait for itself, so there the answer comes at once.
+        """
         with self._settled:
             lost = self._lost
             target = self._stored + lost + self._in_hand + len(self._buffer)
             if self._stored + lost == target:
                 return True
+        if threading.current_thread() is self._thread:
+            return False
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             self._urgent = True
@@ -201,7 +206,7 @@ class Recorder:
             self._await_work()
             if self._round():
                 return 0
-        except Exception as error:
+        except BaseException as error:  # not even a rule that calls sys.exit ends the thread
             self._faults.note("the recorder", error)
         self._pause(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
         return failures + 1
@@ -235,7 +240,7 @@ class Recorder:
         feedback = [row for rows, _ in requests for row in rows]
         try:
             kept = self._store.write(self._held, feedback)
-        except Exception as error:
+        except BaseException as error:  # or those who wait would wait for ever
             return self._write_apart(requests, error)
         self._settle(len(self._held), 0)
         self._answer(requests, kept)
@@ -253,7 +258,7 @@ class Recorder:
             self._bytes_out += record.size_bytes
             try:
                 self._held.append(record.to_row())
-            except Exception as error:
+            except BaseException as error:
                 self._faults.note("encoding a generation", error)
                 self._settle(0, 1)
         if not buffer:
@@ -262,7 +267,7 @@ class Recorder:
     def _write_apart(
         self,
         requests: Sequence[tuple[list[FeedbackRow], Future[list[FeedbackRow]]]],
-        error: Exception,
+        error: BaseException,
     ) -> bool:
         """The batch failed: keep the generations for later, and find out about each request."""
         if isinstance(error, AWAY):
@@ -271,26 +276,33 @@ class Recorder:
                 future.set_exception(_undelivered(error))
             return False
         self._faults.note("writing a batch", error)
-        self._write_singly()
+        held, self._held = self._held, []
+        self._write_parts(held)
         for rows, future in requests:
             try:
                 future.set_result(self._store.write([], rows))
-            except Exception as failure:
+            except BaseException as failure:
                 future.set_exception(_undelivered(failure))
         return True
 
-    def _write_singly(self) -> None:
-        held, self._held = self._held, []
-        for row in held:
-            try:
-                self._store.write([row], [])
-            except AWAY:
-                self._held.append(row)
-            except Exception as error:
-                self._faults.note("writing a generation", error)
-                self._settle(0, 1, clear=False)
-            else:
-                self._settle(1, 0, clear=False)
+    def _write_parts(self, rows: list[GenerationRow]) -> None:
+        """Write what can be written, halving what fails until the bad ones stand alone."""
+        if not rows:
+            return
+        try:
+            self._store.write(rows, [])
+        except AWAY:
+            self._held += rows
+        except BaseException as error:
+            if len(rows) > 1:
+                middle = len(rows) // 2
+                self._write_parts(rows[:middle])
+                self._write_parts(rows[middle:])
+                return
+            self._faults.note("writing a generation", error)
+            self._settle(0, 1, clear=False)
+        else:
+            self._settle(len(rows), 0, clear=False)
 
     def _settle(self, stored: int, lost: int, *, clear: bool = True) -> None:
         with self._settled:
@@ -325,7 +337,7 @@ class Recorder:
             pass
 
 
-def _undelivered(cause: Exception) -> DeliveryError:
+def _undelivered(cause: BaseException) -> DeliveryError:
     error = DeliveryError(f"the feedback was not recorded: {cause}")
     error.__cause__ = cause
     return error
