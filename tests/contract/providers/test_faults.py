@@ -186,6 +186,25 @@ async def test_a_fold_that_fails_loses_the_message_and_not_the_record(
     assert ours.status().faults > 0
 
 
+async def test_a_price_list_that_cannot_be_read_is_no_matter(
+    kit: Kit,
+    scene: MakeScene,
+    connect: Connect,
+    ours: afterword.Client,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*args: Any) -> Any:
+        raise Mine
+
+    monkeypatch.setattr(prices, "_price_list", fails)
+    client = capture(connect(scene(kit.reply("Yes."))))
+    await done(kit.resource(client).create(**kit.request))
+    [found] = ours.generations().items
+    assert found.cost_usd is None
+    assert found.usage == afterword.Usage(kit.input_tokens, kit.output_tokens)
+    assert ours.status().faults > 0
+
+
 async def test_without_a_usable_store_calls_go_on(
     kit: Kit, scene: MakeScene, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:

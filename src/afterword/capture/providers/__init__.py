@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from afterword.capture.calls import gather_with
 from afterword.capture.providers import prices
+from afterword.capture.providers.attempts import attempt
 from afterword.capture.providers.clients import captured, is_captured
 from afterword.capture.providers.finding import provider_of_client, providers
 from afterword.capture.providers.gathering import gathered
@@ -48,6 +49,6 @@ def capture(client: C) -> C:
         )
     if is_disabled() or is_captured(client):
         return client
-    prices.load()
+    attempt("reading the price list", prices.load)
     twin: C = captured(client, provider)
     return twin
