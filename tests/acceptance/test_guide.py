@@ -38,7 +38,7 @@ USER = "user_123456"
 @pytest.fixture
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[afterword.Client]:
     """The default client, as `configure` makes it, for this test alone."""
-    monkeypatch.setattr(afterword.client, "_default", None)
+    monkeypatch.setattr("afterword.default._default", None)
     made = afterword.configure(f"sqlite:///{tmp_path / 'guide.db'}", project="guide")
     yield made
     made.close()

@@ -71,7 +71,9 @@ def page(browser: Browser) -> Iterator[Page]:
 def hostile(site: Site) -> list[str]:
     """Generations with the whole corpus in every field that takes text."""
     client = site.client
-    client.feedback_type("stars", "select", labels=[text[:100] for text in HOSTILE])
+    client.feedback_type(
+        "stars", "select", labels=[text[:100].replace("\0", "") for text in HOSTILE]
+    )
     logged: list[str] = []
     for text in (*HOSTILE, EVERYTHING):
         data_id = client.log(

@@ -122,7 +122,10 @@ def _parsed_label(entry: Any) -> Label:
     else:
         name, sentiment = entry, None
     if not isinstance(name, str) or not 0 < len(name) <= _MAX_LABEL_CHARS or clean(name) != name:
-        raise InvalidInput(f"a label is text of 1 to {_MAX_LABEL_CHARS} characters", field="labels")
+        raise InvalidInput(
+            f"a label is text of 1 to {_MAX_LABEL_CHARS} characters, without NUL or lone surrogates",
+            field="labels",
+        )
     try:
         return Label(name, _SENTIMENTS[sentiment])
     except (KeyError, TypeError):
