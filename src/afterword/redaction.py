@@ -122,7 +122,7 @@ class Redactor:
         """`text` without what the rules name; ``<redaction failed>`` if one fails. Never raises."""
         try:
             return self._redacted(text)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if self._on_fault is not None:
                 self._on_fault("redaction", error)
             return FAILED

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import time
 import weakref
@@ -34,6 +35,7 @@ EXIT_S = 2.0
 AWAY = (StoreBusy, StoreUnavailable, StoreTooNew)
 
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
+_LAST_WORD_S = 0.1
 
 
 class Pending(Protocol):
@@ -159,12 +161,13 @@ class Recorder:
 
     def close(self, timeout_s: float = EXIT_S) -> bool:
         """Flush within the time, then end the thread; whether everything became durable."""
+        deadline_s = time.monotonic() + timeout_s
         done = self.flush(timeout_s)
         self._closing = True
         thread = self._thread
         if thread is not None:
             self._rouse()
-            thread.join(timeout_s)
+            thread.join(max(deadline_s - time.monotonic(), _LAST_WORD_S))
         return done
 
     def _rouse(self) -> None:
@@ -184,6 +187,7 @@ class Recorder:
                 thread = threading.Thread(target=self._run, name="afterword", daemon=True)
                 self._thread = thread
                 thread.start()
+                _watch_worker_exit()
         except RuntimeError as error:  # the interpreter is going down: no new threads
             self._thread = None
             self._faults.note("starting the recorder's thread", error)
@@ -344,6 +348,20 @@ def _undelivered(cause: BaseException) -> DeliveryError:
 
 
 _ALL: weakref.WeakSet[Recorder] = weakref.WeakSet()
+
+
+_watched_by: int | None = None
+
+
+def _watch_worker_exit() -> None:
+    """Flush at the end of a forked child of multiprocessing, which ends without atexit."""
+    global _watched_by
+    process, util = map(sys.modules.get, ("multiprocessing.process", "multiprocessing.util"))
+    if process is None or util is None or _watched_by == os.getpid():
+        return
+    _watched_by = os.getpid()
+    if process.parent_process() is not None:
+        util.Finalize(None, _at_exit, exitpriority=0)
 
 
 def _after_fork() -> None:
