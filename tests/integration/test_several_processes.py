@@ -224,7 +224,7 @@ def test_exit_takes_two_seconds_at_most_while_the_database_is_locked(tmp_path: P
             assert process.stderr is not None
             assert "Traceback" not in process.stderr.read()
         # Two seconds of ours, and a little for the interpreter itself.
-        assert time.time() - over_at_s < 3.0
+        assert time.time() - over_at_s < 4.0
     finally:
         holder.execute("ROLLBACK")
         holder.close()
@@ -242,7 +242,7 @@ def test_closing_a_client_takes_little_more_than_two_seconds_while_the_database_
         client.log(inputs="q")
         started_s = time.monotonic()
         client.close()
-        assert time.monotonic() - started_s < 3.0
+        assert time.monotonic() - started_s < 3.5
     finally:
         holder.execute("ROLLBACK")
         holder.close()
