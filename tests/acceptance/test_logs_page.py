@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from logs_site import CHROMIUM, Site, Witness, chromium_running, serving
+from browser_page import chromium_running
+from logs_site import Site, Witness, serving
 from playwright.sync_api import Browser, Page, expect
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 
 
 @pytest.fixture

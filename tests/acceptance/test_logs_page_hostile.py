@@ -8,10 +8,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from logs_site import CHROMIUM, Site, Witness, chromium_running, serving
+from browser_page import chromium_running
+from logs_site import Site, Witness, serving
 from playwright.sync_api import Browser, Page, expect
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 
 #: What an attacker may write anywhere a log keeps text. Each tries to run code, to fetch from
 #: elsewhere, to leave its element, or to lie about what stands beside it.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib.util
 import json
 import socket
 import threading
@@ -29,12 +28,7 @@ from afterword import Client
 from afterword.asgi import FeedbackMiddleware, Limits, feedback_routes
 
 WAIT_S = 20
-HTTP = [
-    pytest.param(
-        name, marks=pytest.mark.skipif(importlib.util.find_spec(name) is None, reason=f"no {name}")
-    )
-    for name in ("h11", "httptools")
-]
+HTTP = ("h11", "httptools")
 
 
 @contextmanager
