@@ -38,7 +38,11 @@ _DETECTORS: tuple[tuple[re.Pattern[str], str], ...] = (
         for lead in ("sk", "pk", "rk")
     ),
     *((_detector(lead, _KEY_ENDING), _KEY) for lead in ("hf_", "gsk_", "xai_", "xai-", "npm_")),
-    *((_detector(lead, _KEY_ENDING), _KEY) for lead in ("r8_", "dop_v1_")),
+    *((_detector(lead, _KEY_ENDING), _KEY) for lead in ("r8_", "dop_v1_", "pplx-", "shpat_")),
+    *(
+        (_detector(lead, r"[A-Za-z0-9_+/=-]{20,}"), _KEY)
+        for lead in ("nvapi-", "tvly-", "xapp-", "GOCSPX-", "lsv2_", "whsec_")
+    ),
     *((_detector(lead, r"[A-Z0-9]{16}\b"), _KEY) for lead in ("AKIA", "ASIA")),
     (_detector("gh", r"[pousr]_[A-Za-z0-9]{20,}"), _KEY),
     (_detector("github_pat_", r"[A-Za-z0-9_]{20,}"), _KEY),
@@ -70,12 +74,18 @@ _DETECTORS: tuple[tuple[re.Pattern[str], str], ...] = (
 _HINTS = tuple(
     (rare, re.compile(pattern).search)
     for rare, pattern in (
-        ("-", r"-(?:(?<=[spr]k-)|(?<=glpat-)|(?<=xox[abeoprs]-)|(?<=xai-)|(?=----BEGIN ))"),
+        (
+            "-",
+            (
+                r"-(?:(?<=[spr]k-)|(?<=glpat-)|(?<=xox[abeoprs]-)|(?<=xai-)|(?<=pplx-)|(?<=nvapi-)"
+                r"|(?<=tvly-)|(?<=xapp-)|(?<=GOCSPX-)|(?=----BEGIN ))"
+            ),
+        ),
         (
             "_",
             (
                 r"_(?:(?<=[spr]k_)|(?<=gh[pousr]_)|(?<=github_pat_)|(?<=hf_)|(?<=gsk_)|(?<=xai_)"
-                r"|(?<=npm_)|(?<=r8_)|(?<=dop_v1_))"
+                r"|(?<=npm_)|(?<=r8_)|(?<=dop_v1_)|(?<=shpat_)|(?<=lsv2_)|(?<=whsec_))"
             ),
         ),
         ("A", r"A(?:KIA|SIA|Iza)"),
@@ -129,7 +139,10 @@ class Redactor:
 
     def may_change(self, text: str) -> bool:
         """Whether redaction could change a value whose JSON is `text`. False is certain."""
-        return bool(self._rules) or (self._defaults and may_hold_secret(text))
+        if self._rules:
+            return True
+        # What bytes hold cannot be seen in their JSON.
+        return self._defaults and ('{"$bytes":' in text or may_hold_secret(text))
 
     def _redacted(self, text: str) -> str:
         if self._defaults and may_hold_secret(text):

@@ -53,6 +53,11 @@ class Draft:
                 columns[name] = clean(columns[name])
         for name, value in self.values.items():
             columns[name] = to_text(value, self.redactor)
+        if "error" in self.values:
+            error = plain(self.values["error"])
+            # By field, since a rule that takes everything out must leave a reader its keys.
+            redacted = {name: self.redactor.text(error[name]) for name in ("type", "message")}
+            columns["error"] = to_json(redacted)
         cut = note_truncated(None, self.values)
         if cut is not None:
             metadata = plain(self.values["metadata"]) if "metadata" in self.values else {}
