@@ -58,7 +58,10 @@ def json_of(snapshot: Any) -> str:
 
 
 def to_json(value: Any) -> str:
-    """A plain value as JSON text. Lossless: `from_json` gives the same value back."""
+    """A plain value as JSON text. Lossless: `from_json` gives the same value back.
+
+    The two halves of a surrogate pair side by side are the exception: they are one character then.
+    """
     kind = type(value)
     try:
         data = _json_encode(value)
@@ -72,7 +75,9 @@ def to_json(value: Any) -> str:
     try:
         return _json_encode(tagged).decode()
     except UnicodeEncodeError:
-        return json.dumps(tagged, ensure_ascii=True, separators=(",", ":"))
+        text = json.dumps(tagged, ensure_ascii=False, separators=(",", ":"))
+        # Python's escape of a lone surrogate is JSON's too.
+        return text.encode("utf-8", "backslashreplace").decode()
 
 
 def from_json(text: str) -> Any:
