@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import sys
 import threading
 import weakref
@@ -100,7 +101,8 @@ class Trail:
         self.metadata = dict(metadata) if metadata else None
         self._user = user
         self._session = session
-        self._reserved = None if data_id is None else check_data_id(data_id)
+        # One slot, in a dict because its methods are single steps for threads.
+        self._reserved = {} if data_id is None else {"id": check_data_id(data_id)}
         self._owner: _Owner | None = None
         self._before: Active | None = None
         #: Set by the middleware when the browser has hung up.
@@ -137,29 +139,25 @@ class Trail:
 
     def reserve(self) -> str:
         """The data ID that the next outermost generation begun here will take."""
-        if self._reserved is None:
-            self._reserved = new_id()
-        return self._reserved
+        return self._reserved.get("id") or self._reserved.setdefault("id", new_id())
 
     @property
     def reserved(self) -> str | None:
         """The data ID announced but not yet taken, or None."""
-        return self._reserved
+        return self._reserved.get("id")
 
     def take(self) -> str:
         """A data ID for an outermost generation: the reserved one, once, else a new one."""
-        reserved = self._reserved
-        if reserved is not None:
-            self._reserved = None
-            return reserved
+        if self._reserved:
+            return self._reserved.pop("id", None) or new_id()
         return new_id()
 
     def give_back(self, data_id: str) -> None:
         """Undo `take` for a stream that never started, so that the next generation adopts the ID."""
         if self.upcoming == data_id:
             self.upcoming = None
-        if self._reserved is None and not self.done:
-            self._reserved = data_id
+        if not self.done:
+            self._reserved.setdefault("id", data_id)
 
     def shared(self, around: Active | None) -> Trail:
         """This trail under another identity, valid in any thread or task it is carried to."""
@@ -235,14 +233,13 @@ def _current_task() -> Any:
 
 def live_trail(active: Active | None) -> Trail | None:
     """The trail that counts here, given the context's pointer; None when there is none."""
-    if active is None:
-        return None
-    trail: Trail | None = active.trail
-    while trail is not None:
+    while active is not None:
+        trail = active.trail
+        if active.data_id is not None and not active.done:
+            return trail  # whoever runs inside a call is in its trail, in whichever thread or task
         if not trail.done and (trail._owner is None or trail._owner.is_here()):
             return trail
-        outer = trail.parent
-        trail = None if outer is None else outer.trail
+        active = active.parent or trail.parent
     return None
 
 
@@ -339,3 +336,22 @@ def carry(fn: Callable[P, R]) -> Callable[P, R]:
 def _apply(*, call: Callable[[], Any]) -> Any:
     # By keyword, since the library's binder loses the arguments given by position.
     return call()
+
+
+_set_aside: list[Active | None] = []
+
+
+def _during_collection(phase: str, info: Mapping[str, int]) -> None:
+    """Let finalisers that the garbage collector runs see no call and no trail.
+
+    It collects what another request left behind in the middle of this one, and a generator's
+    ``finally`` would otherwise attach to this one what it does for that other.
+    """
+    if phase == "start":
+        _set_aside.append(get_active())
+        set_active(None)
+    elif _set_aside:
+        set_active(_set_aside.pop())
+
+
+gc.callbacks.append(_during_collection)

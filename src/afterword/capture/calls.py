@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from afterword.capture.records import CALL_BYTES, OVERFULL, UNWANTED, Call, Spec
+from afterword.client import Client
 from afterword.context import (
     enlist,
     get_active,
@@ -48,8 +49,51 @@ def gather_with(gather: Callable[[Any], Any]) -> None:
     _gather = gather
 
 
+def note_fault(client: Client | None, kind: str, error: BaseException) -> None:
+    """Count a fault of ours. Never raises."""
+    try:
+        (client or default_client()).faults.note(kind, error)
+    except Exception as unknown:
+        try:
+            _homeless.note(kind, unknown)
+        except Exception:
+            pass  # nobody is left to tell
+
+
+def quietly(client: Client | None, act: Callable[..., Any], *arguments: Any) -> Any:
+    """What `act` gives; None when it raises, which is counted as a fault of ours."""
+    try:
+        return act(*arguments)
+    except Exception as error:
+        note_fault(client, "capturing a call", error)
+        return None
+
+
+def arguments_of(spec: Spec, args: Any, kwargs: dict[str, Any], skip: int) -> Any:
+    """The arguments as they are now: (args, kwargs) snapshots, or what the user's picker gives."""
+    picker = spec.inputs
+    try:
+        if picker is True:
+            packed = tuple([snapshot(value) for value in args])
+            if kwargs:
+                return packed, {name: snapshot(value) for name, value in kwargs.items()}
+            return packed, None
+        if picker is False:
+            return None
+        assert callable(picker)
+        return snapshot(picker(spec.names.bind(args, kwargs, skip)))
+    except Exception as error:
+        note_fault(spec.client, "recording arguments", error)
+        return None
+
+
 def prepare(spec: Spec, args: Any, kwargs: dict[str, Any], skip: int) -> Call | None:
     """A call with its snapshot and its data ID, not begun yet; None when a fault of ours stops it."""
+    return place(spec, arguments_of(spec, args, kwargs, skip), skip)
+
+
+def place(spec: Spec, arguments: Any, skip: int) -> Call | None:
+    """A call with these arguments, and its data ID, in the trail that is open here; or None."""
     client = spec.client
     try:
         if client is None:
@@ -67,9 +111,8 @@ def prepare(spec: Spec, args: Any, kwargs: dict[str, Any], skip: int) -> Call | 
                 trail = live
             parent = active if active.data_id is not None and not active.done else running(active)
         outermost = parent is None or parent.trail.data_ids is not trail.data_ids
-        arguments = _arguments(spec, args, kwargs, skip)
-        user = None if trail._user is None else trail.user
-        session = None if trail._session is None else trail.session
+        user = None if trail._user is None else quietly(client, getattr, trail, "user")
+        session = None if trail._session is None else quietly(client, getattr, trail, "session")
         data_id = trail.take() if outermost else new_id()
         root_id = data_id if parent is None else getattr(parent, "root_id", None)
         call = Call(
@@ -80,22 +123,20 @@ def prepare(spec: Spec, args: Any, kwargs: dict[str, Any], skip: int) -> Call | 
             client.desk.note_place(call.data_id, spec.project)
         return call
     except Exception as error:
-        (client.faults if client is not None else _homeless).note("beginning a generation", error)
+        note_fault(client, "beginning a generation", error)
         return None
 
 
-def _arguments(spec: Spec, args: Any, kwargs: dict[str, Any], skip: int) -> Any:
-    """The arguments as they are now: (args, kwargs) snapshots, or what the user's picker gives."""
-    picker = spec.inputs
-    if picker is True:
-        packed = tuple([snapshot(value) for value in args])
-        if kwargs:
-            return packed, {name: snapshot(value) for name, value in kwargs.items()}
-        return packed, None
-    if picker is False:
-        return None
-    assert callable(picker)
-    return snapshot(picker(spec.names.bind(args, kwargs, skip)))
+def sibling(call: Call) -> Call:
+    """A call like this one, not begun: what it returned is iterated once more."""
+    data_id = call.trail.take() if call.outermost else new_id()
+    root_id = data_id if call.parent is None else call.root_id
+    if call.spec.project is not None:
+        call.client.desk.note_place(data_id, call.spec.project)
+    return Call(
+        call.spec, call.client, call.trail, call.parent, None, call.skip, data_id, root_id,
+        call.outermost, call.arguments, call.user, call.session,
+    )  # fmt: skip
 
 
 def begin(call: Call) -> None:
@@ -134,7 +175,7 @@ def end_raised(call: Call, error: BaseException) -> None:
     try:
         if isinstance(error, GeneratorExit):
             status = "abandoned"
-        elif isinstance(error, asyncio.CancelledError) or _is_other_cancellation(error):
+        elif is_cancellation(error):
             status = "abandoned" if call.streamed and call.trail.client_gone else "cancelled"
         else:
             call.error = _described(error)
@@ -163,36 +204,41 @@ def end_stream(call: Call, status: str) -> None:
         call.client.faults.note("recording a generation", error)
 
 
-def add_chunk(call: Call, chunk: Any) -> None:
-    """One chunk of a stream, kept as it is now."""
+def add_chunk(call: Call, chunk: Any) -> Any:
+    """Keep one chunk of a stream as it is now, and give it back."""
     try:
         chunks: Any = call.chunks
         if chunks is None:
-            call.first_ns = _clock_ns()
-            gathered = None if type(chunk) is str or _gather is None else _gather(chunk)
-            chunks = [] if gathered is None else gathered
-            call.chunks = chunks
-            call.room = MAX_BYTES
-            if call.spec.output is False:
-                call.room = UNWANTED
-        if call.room < 0:
-            return
+            chunks = _first_chunk(call, chunk)
+        if call.room < 0 or call.done:
+            return chunk
         if type(chunks) is not list:
             chunks.append(chunk)
             call.room = chunks.left_bytes
-            return
+            return chunk
         if type(chunk) is not str:
-            chunk = snapshot(chunk)
-            call.room -= size_bytes(chunk)
+            kept = snapshot(chunk)
+            call.room -= size_bytes(kept)
         else:
+            kept = chunk
             call.room -= len(chunk) + 8
         if call.room < 0 or len(chunks) > _MAX_CHUNKS:
             call.room = OVERFULL
-            return
-        chunks.append(chunk)
+        else:
+            chunks.append(kept)
     except Exception as error:
         call.room = OVERFULL
-        call.client.faults.note("recording a chunk", error)
+        note_fault(call.client, "recording a chunk", error)
+    return chunk
+
+
+def _first_chunk(call: Call, chunk: Any) -> Any:
+    """Where the chunks of this stream are gathered."""
+    call.first_ns = _clock_ns()
+    call.room = UNWANTED if call.spec.output is False else MAX_BYTES
+    gathered = None if type(chunk) is str or _gather is None else _gather(chunk)
+    call.chunks = [] if gathered is None else gathered
+    return call.chunks
 
 
 def _size_bytes(call: Call) -> int:
@@ -250,9 +296,12 @@ def _described(error: BaseException) -> tuple[str, str]:
     return name, message[:20_000]
 
 
-def _is_other_cancellation(error: BaseException) -> bool:
+def is_cancellation(error: BaseException) -> bool:
+    """Whether this is how a task is told to stop."""
     trio = sys.modules.get("trio")
-    return trio is not None and isinstance(error, trio.Cancelled)
+    return isinstance(error, asyncio.CancelledError) or (
+        trio is not None and isinstance(error, trio.Cancelled)
+    )
 
 
 def _span() -> tuple[str, str] | None:

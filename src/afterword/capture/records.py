@@ -12,7 +12,7 @@ import msgspec
 
 from afterword.capture.arguments import Names
 from afterword.client import Client
-from afterword.codec import clean, plain, to_json
+from afterword.codec import clean, json_of, plain, to_json
 from afterword.context import Active, Trail
 from afterword.delivery.drafts import note_truncated, to_text
 from afterword.redaction import Redactor
@@ -75,7 +75,8 @@ class Call(msgspec.Struct, eq=False):
     error: tuple[str, str] | None = None
     notes: dict[str, Any] | None = None
     span: tuple[str, str] | None = None
-    loop: Any = None
+    inside: Active | None = None  # where the body of a stream left the context
+    place: int | None = None  # of the stream, in an output that is a tuple
     size_bytes: int = CALL_BYTES
 
     def to_row(self) -> GenerationRow:
@@ -160,7 +161,7 @@ def _inputs(call: Call, packed: dict[str, Any], redactor: Redactor) -> str | Non
             packed["inputs"] = value
         if type(value) is list or name.startswith("$"):
             break
-        members.append(f"{to_json(name)}:{to_json(plain(value))}")
+        members.append(f"{to_json(name)}:{json_of(value)}")
     else:
         text = f"{{{','.join(members)}}}"
         if not redactor.may_change(text):
@@ -185,6 +186,8 @@ def _output(call: Call, packed: dict[str, Any], notes: dict[str, Any]) -> Any:
     joined = _joined(call.chunks)
     if call.room == OVERFULL:
         packed["output"] = Packed(b"", truncated=True)
+    if call.place is not None:
+        joined = [*plain(call.output)[: call.place], joined, *plain(call.output)[call.place + 1 :]]
     picker = call.spec.output
     return snapshot(picker(joined)) if callable(picker) else joined
 

@@ -1,245 +1,363 @@
 """Streams that come back wrapped, and nothing else about them changed (layer 4).
 
 A wrapper sets the context before each step of the stream and puts it back after it, within that
-step. No task is made, no token is kept, and every call of the generator protocol reaches the
-generator.
+step. No task is made, no token is kept, and every call of the iteration protocols reaches the
+stream.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
+import functools
 import types
-from collections.abc import Generator, Iterator
-from typing import Any, SupportsIndex, cast
+from collections.abc import Callable, Generator
+from typing import Any
 
-import wrapt
-
-from afterword.capture.calls import add_chunk, begin, end_raised, end_stream
+from afterword.capture.calls import (
+    OPEN,
+    add_chunk,
+    begin,
+    end_raised,
+    end_stream,
+    is_cancellation,
+    note_fault,
+    quietly,
+    sibling,
+)
+from afterword.capture.proxies import Proxy, tailored
 from afterword.capture.records import Call
+from afterword.capture.steps import Step, drive, ended, step, steps_of
 from afterword.context import get_active, set_active
 
+_GENERATORS = (types.GeneratorType, types.AsyncGeneratorType)
 
-class _Stream(wrapt.BaseObjectProxy[Any]):
-    """What both kinds share: the call, and whether its first step has been."""
+
+class Streaming(Proxy):
+    """What wrappers of streams share."""
+
+    #: The wrapper that this one iterates for; that one ends the call.
+    _self_for: Any = None
 
     def __init__(self, wrapped: Any, call: Call) -> None:
         super().__init__(wrapped)
         self._self_call = call
-        call.streamed = True
-        call.loop = None
-        if call.outermost:
-            call.trail.upcoming = call.data_id
 
     @property
     def data_id(self) -> str | None:
         """The data ID of the generation this stream is; known before the first chunk."""
         return self._self_call.data_id
 
-    def __reduce__(self) -> Any:
-        return self.__wrapped__.__reduce__()
 
-    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
-        return self.__wrapped__.__reduce_ex__(protocol)
+class Stream(Streaming):
+    """An iterator or async iterator whose chunks are recorded."""
 
-    def __copy__(self) -> Any:
-        return self.__wrapped__.__copy__()
+    def __del__(self) -> None:
+        try:
+            call = self._self_call
+            if not call.begun:
+                _never_begun(call)
+            elif not call.done:
+                generator = isinstance(self.__wrapped__, _GENERATORS)
+                # Its own finaliser runs under its call, and not under that of whoever let it go.
+                _within(call, setattr, self, "__wrapped__", None)
+                if self._self_for is None:
+                    _left(call, generator)
+        except Exception:
+            pass  # the interpreter is going down
 
-    def __repr__(self) -> str:
-        return repr(self.__wrapped__)
+
+class Unrecorded(Proxy):
+    """A stream that has no record: one of a disabled decorator, or after a fault of ours."""
+
+    data_id = None
 
 
-def _never_started(call: Call) -> None:
+class Source(Streaming):
+    """What gives a new iterator each time: the first one is the call, others are its siblings."""
+
+    _self_taken = False
+
+    def __del__(self) -> None:
+        try:
+            if not self._self_taken:
+                end_stream(self._self_call, "ok")
+        except Exception:
+            pass  # the interpreter is going down
+
+
+def stream(iterator: Any, call: Call) -> Any:
+    """The iterator, its chunks recorded as the call's output."""
+    return _wrapped(Stream, iterator, call)
+
+
+def source(iterable: Any, call: Call) -> Any:
+    """The iterable, the chunks of each iteration recorded."""
+    return _wrapped(Source, iterable, call)
+
+
+def unrecorded(iterator: Any) -> Any:
+    """The iterator, with a data ID that is None."""
+    return tailored(Unrecorded, type(iterator))(iterator)
+
+
+def _wrapped(proxy: Any, wrapped: Any, call: Call) -> Any:
+    wrapper = tailored(proxy, type(wrapped))(wrapped, call)
+    call.streamed = True
+    if call.begun:
+        OPEN[id(call)] = call
+    elif call.outermost:
+        call.trail.upcoming = call.data_id
+    return wrapper
+
+
+# --- iterating --------------------------------------------------------------------------------
+
+
+def _next(self: Any) -> Any:
+    call = self._self_call
+    if not call.begun:
+        quietly(call.client, begin, call)
+    before = get_active()
+    set_active(call.inside or call)
+    try:
+        chunk = self.__wrapped__.__next__()
+    except BaseException as error:
+        set_active(before)
+        quietly(call.client, ended, call, self.__wrapped__, error)
+        raise
+    inside = get_active()
+    call.inside = None if inside is call else inside
+    set_active(before)
+    try:
+        add_chunk(call, chunk)
+    except Exception as error:
+        note_fault(call.client, "recording a chunk", error)
+    return chunk
+
+
+def _step(self: Any, act: Callable[..., Any], *values: Any) -> Any:
+    call = self._self_call
+    if not call.begun:
+        quietly(call.client, begin, call)
+    before = get_active()
+    set_active(call.inside or call)
+    try:
+        chunk = act(*values)
+    except BaseException as error:
+        set_active(before)
+        quietly(call.client, ended, call, self.__wrapped__, error)
+        raise
+    inside = get_active()
+    call.inside = None if inside is call else inside
+    set_active(before)
+    quietly(call.client, add_chunk, call, chunk)
+    return chunk
+
+
+def _send(self: Any, value: Any) -> Any:
+    return _step(self, self.__wrapped__.send, value)
+
+
+def _throw(self: Any, *error: Any) -> Any:
+    call = self._self_call
+    if not call.begun:
+        quietly(call.client, _never_begun, call)
+    return _step(self, self.__wrapped__.throw, *error)
+
+
+def _iter(self: Any) -> Any:
+    return _iterator(self, iter)
+
+
+def _aiter(self: Any) -> Any:
+    return _iterator(self, aiter)
+
+
+def _iterator(self: Any, make: Callable[[Any], Any]) -> Any:
+    """The wrapper itself where the stream is its own iterator, else one that iterates for it."""
+    iterator = _within(self._self_call, make, self.__wrapped__)
+    if iterator is self.__wrapped__:
+        return self
+    wrapper = tailored(Stream, type(iterator))(iterator, self._self_call)
+    wrapper._self_for = self
+    return wrapper
+
+
+def _anext(self: Any) -> Any:
+    made = Step()  # as in `step`, which would be one more call for each chunk
+    made.awaitable = self.__wrapped__.__anext__()
+    made.stream = self
+    made.call = self._self_call
+    return made
+
+
+def _asend(self: Any, value: Any) -> Any:
+    return step(self.__wrapped__.asend(value), self, self._self_call)
+
+
+def _athrow(self: Any, *error: Any) -> Any:
+    call = self._self_call
+    if not call.begun:
+        quietly(call.client, _never_begun, call)
+    return step(self.__wrapped__.athrow(*error), self, call)
+
+
+# --- leaving ----------------------------------------------------------------------------------
+
+
+class Passing(Step):
+    """A step that gives no chunk."""
+
+    __slots__ = ("then",)
+
+    then: Callable[[Any], Any]
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return drive(steps_of(self.awaitable), self, self.start(), Passing.done, self)
+
+    def start(self) -> Call | None:
+        return self.call if self.call.begun else None
+
+    def done(self, value: Any) -> Any:
+        return self.then(value)
+
+    def failed(self, error: BaseException) -> None:
+        if self.call.begun:
+            ended(self.call, self.stream, error)
+
+
+def _passing(awaitable: Any, stream: Any, call: Call, then: Callable[[Any], Any]) -> Passing:
+    made = Passing()
+    made.awaitable, made.stream, made.call, made.then = awaitable, stream, call, then
+    return made
+
+
+def _close(self: Any) -> Any:
+    """`close` of a stream: sync, or async where the stream has it so."""
+    return _leave(self, self.__wrapped__.close)
+
+
+def _aclose(self: Any) -> Any:
+    return _leave(self, self.__wrapped__.aclose)
+
+
+def _exit(self: Any, *error: Any) -> Any:
+    return _leave(self, self.__wrapped__.__exit__, *error)
+
+
+def _aexit(self: Any, *error: Any) -> Any:
+    return _leave(self, self.__wrapped__.__aexit__, *error)
+
+
+def _leave(self: Any, act: Callable[..., Any], *values: Any) -> Any:
+    call = self._self_call
+    generator = isinstance(self.__wrapped__, _GENERATORS)
+    reason = values[1] if len(values) > 1 else None
+
+    def left(value: Any) -> Any:
+        if not call.begun:
+            _never_begun(call)
+        elif reason is not None and is_cancellation(reason):
+            end_raised(call, reason)
+        else:
+            _left(call, generator)
+        return value
+
+    try:
+        value = _within(call, act, *values)
+    except BaseException as error:
+        if call.begun:
+            quietly(call.client, ended, call, self.__wrapped__, error)
+        raise
+    if hasattr(value, "__await__"):
+        return _passing(value, self, call, left)
+    quietly(call.client, left, value)
+    return value
+
+
+def _left(call: Call, generator: bool) -> None:
+    """The consumer of a stream left before its end.
+
+    An object that gave no chunk to us may have been read to its end by methods of its own.
+    """
+    end_stream(call, "abandoned" if generator or call.chunks is not None else "ok")
+
+
+def _never_begun(call: Call) -> None:
+    call.begun = call.done = True
     if call.outermost:
         call.trail.give_back(call.data_id)
 
 
-class GenerationStream(_Stream):
-    """A generator, or any iterator, whose chunks are recorded."""
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        call = self._self_call
-        if not call.begun:
-            begin(call)
-        before = get_active()
-        set_active(call)
-        try:
-            chunk = next(self.__wrapped__)
-        except BaseException as error:
-            set_active(before)
-            _ended(call, error, StopIteration)
-            raise
-        set_active(before)
-        add_chunk(call, chunk)
-        return chunk
-
-    def send(self, value: Any) -> Any:
-        return self._self_step(self.__wrapped__.send, value)
-
-    def throw(self, *error: Any) -> Any:
-        return self._self_step(self.__wrapped__.throw, *error)
-
-    def close(self) -> Any:
-        call = self._self_call
-        before = get_active()
-        set_active(call)
-        try:
-            value = self.__wrapped__.close()
-        except BaseException as error:
-            set_active(before)
-            if call.begun:
-                end_raised(call, error)
-            raise
-        set_active(before)
-        if call.begun:
-            end_stream(call, "abandoned")
-        return value
-
-    def _self_step(self, step: Any, *values: Any) -> Any:
-        call = self._self_call
-        if not call.begun:
-            begin(call)
-        before = get_active()
-        set_active(call)
-        try:
-            chunk = step(*values)
-        except BaseException as error:
-            set_active(before)
-            _ended(call, error, StopIteration)
-            raise
-        set_active(before)
-        add_chunk(call, chunk)
-        return chunk
-
-    def __del__(self) -> None:
-        call = self._self_call
-        if not call.begun:
-            _never_started(call)
-        elif not call.done and hasattr(self.__wrapped__, "close"):
-            self.close()
-        elif not call.done:
-            end_stream(call, "abandoned")
+# --- entering ---------------------------------------------------------------------------------
 
 
-class AsyncGenerationStream(_Stream):
-    """An async generator, or any async iterator, whose chunks are recorded."""
-
-    def __aiter__(self) -> AsyncGenerationStream:
-        return self
-
-    def __anext__(self) -> Any:
-        return _step(self._self_call, self.__wrapped__.__anext__())
-
-    def asend(self, value: Any) -> Any:
-        return _step(self._self_call, self.__wrapped__.asend(value))
-
-    def athrow(self, *error: Any) -> Any:
-        return _step(self._self_call, self.__wrapped__.athrow(*error))
-
-    def aclose(self) -> Any:
-        return _close(self._self_call, self.__wrapped__.aclose())
-
-    def __del__(self) -> None:
-        call = self._self_call
-        if not call.begun:
-            _never_started(call)
-            return
-        if call.done:
-            return
-        end_stream(call, "abandoned")
-        loop = call.loop
-        if loop is not None and loop.is_running() and hasattr(self.__wrapped__, "aclose"):
-            # Whatever collected this stream may belong to another request. The generator's own
-            # finaliser must run under its own call, and not under that request's.
-            context = contextvars.copy_context()
-            context.run(set_active, call)
-            loop.call_soon_threadsafe(_close_later, loop, self.__wrapped__, context=context)
+def _enter(self: Any) -> Any:
+    return _entered(self, _within(self._self_call, self.__wrapped__.__enter__))
 
 
-def _close_later(loop: asyncio.AbstractEventLoop, generator: Any) -> None:
-    task = loop.create_task(generator.aclose())
-    _CLOSING.add(task)
-    task.add_done_callback(_CLOSING.discard)
+def _aenter(self: Any) -> Any:
+    entering = _within(self._self_call, self.__wrapped__.__aenter__)
+    then = functools.partial(_entered, self)
+    return _passing(entering, self, self._self_call, then)
 
 
-_CLOSING: set[asyncio.Task[Any]] = set()
+def _entered(self: Any, value: Any) -> Any:
+    return self if value is self.__wrapped__ else value
 
 
-@types.coroutine
-def _step(call: Call, awaitable: Any) -> Generator[Any, Any, Any]:
-    """Drive one step of an async stream in the awaiting task, a resumption at a time."""
-    if not call.begun:
-        begin(call)
-        call.loop = asyncio._get_running_loop()
+def _within(call: Call, act: Callable[..., Any], *values: Any) -> Any:
+    before = get_active()
+    set_active(call.inside or call)
     try:
-        chunk = yield from _steps(awaitable, call)
-    except BaseException as error:
-        _ended(call, error, StopAsyncIteration)
-        raise
-    add_chunk(call, chunk)
-    return chunk
+        return act(*values)
+    finally:
+        set_active(before)
 
 
-@types.coroutine
-def _close(call: Call, awaitable: Any) -> Generator[Any, Any, Any]:
+# --- giving iterators -------------------------------------------------------------------------
+
+
+def _iter_anew(self: Any) -> Any:
+    return _iterator_anew(self, iter)
+
+
+def _aiter_anew(self: Any) -> Any:
+    return _iterator_anew(self, aiter)
+
+
+def _iterator_anew(self: Any, make: Callable[[Any], Any]) -> Any:
+    call = self._self_call
+    if self._self_taken:
+        call = sibling(call)
+    self._self_taken = True
     try:
-        value = yield from _steps(awaitable, call)
-    except BaseException as error:
-        if call.begun:
-            end_raised(call, error)
+        return stream(_within(call, make, self.__wrapped__), call)
+    except Exception as error:
+        quietly(call.client, end_raised, call, error)
         raise
-    if call.begun:
-        end_stream(call, "abandoned")
-    return value
 
 
-def _steps(awaitable: Any, call: Call) -> Generator[Any, Any, Any]:
-    # `drive` is both a generator and awaitable; type checkers see only the latter.
-    return cast("Generator[Any, Any, Any]", drive(awaitable.__await__(), call))
+def _passed(act: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def method(self: Any) -> Any:
+        return act(self.__wrapped__)
+
+    return method
 
 
-@types.coroutine
-def drive(steps: Any, call: Call) -> Generator[Any, Any, Any]:
-    """Run an awaitable's steps, each with `call` as the context's innermost generation."""
-    value: Any = None
-    thrown: BaseException | None = None
-    while True:
-        before = get_active()
-        set_active(call)
-        try:
-            if thrown is not None:
-                # Outside any handler of ours, so that __context__ stays as undecorated.
-                yielded = steps.throw(thrown)
-            elif value is None:
-                yielded = next(steps)
-            else:
-                yielded = steps.send(value)
-        except StopIteration as stop:
-            return stop.value
-        finally:
-            set_active(before)
-            thrown = None
-        try:
-            value = yield yielded
-        except GeneratorExit:
-            before = get_active()
-            set_active(call)
-            try:
-                close = getattr(steps, "close", None)
-                if close is not None:
-                    close()
-            finally:
-                set_active(before)
-            raise
-        except BaseException as error:
-            thrown = error
+_MANAGING = {"__enter__": _enter, "__exit__": _exit, "__aenter__": _aenter, "__aexit__": _aexit}
 
-
-def _ended(call: Call, error: BaseException, exhausted: type[BaseException]) -> None:
-    if isinstance(error, exhausted):
-        end_stream(call, "ok")
-    else:
-        end_raised(call, error)
+Stream._self_methods = {
+    "__next__": _next, "send": _send, "throw": _throw, "__iter__": _iter, "close": _close,
+    "__anext__": _anext, "asend": _asend, "athrow": _athrow, "__aiter__": _aiter,
+    "aclose": _aclose, **_MANAGING,
+}  # fmt: skip
+Source._self_methods = {"__iter__": _iter_anew, "__aiter__": _aiter_anew, **_MANAGING}
+Unrecorded._self_methods = {
+    name: _passed(act)
+    for name, act in (
+        ("__iter__", iter),
+        ("__next__", next),
+        ("__aiter__", aiter),
+        ("__anext__", anext),
+    )
+}
