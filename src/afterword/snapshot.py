@@ -1,9 +1,9 @@
 """What a value was when the call was made, at a bounded price for the caller (layer 0).
 
-Small values of the built-in types are checked, copied and encoded by msgspec, in C. Everything else
-is copied node by node within a budget of nodes, bytes, depth and time; what does not fit is replaced by a
+Small values of exactly the built-in types are encoded by msgspec, in C. Everything else is copied
+node by node within a budget of nodes, bytes, depth and time; what does not fit is replaced by a
 note and the snapshot says it was truncated. Unknown objects become ``<module.Type>``: nothing of
-theirs is called, iterated or awaited.
+theirs is called, hashed, iterated or awaited.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import enum
-import sys
 import time
 import uuid
-from collections.abc import Callable
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable
+from typing import Any, cast
 
 import msgspec
-from msgspec import Meta
+
+from afterword.fields import array_of, class_attribute, fields_of, name_of
 
 MAX_NODES = 10_000
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 64
 MAX_MS = 3.0
 
-_SMALL = 1_024
+_SMALL = 131_072
 _SMALL_DEPTH = 24
+_NODE = 128
 _CHECK_EVERY = 64
-_CONTAINERS = frozenset((dict, list, tuple))
-_LEAVES = frozenset((int, float, bool, type(None)))
+_MAX_INT_BITS = 100_000
+_KEY_PARTS = 16
 
 _pack: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
-_convert = msgspec.convert
 
 
 class Packed(msgspec.Struct, gc=False, eq=False):
@@ -45,26 +45,8 @@ class Packed(msgspec.Struct, gc=False, eq=False):
     keys_are_text: bool = False
     truncated: bool = False
     plain: Any = None
-
-
-def _small_type() -> Any:
-    """A type that only a small value of the built-in types fits, to have msgspec walk it in C.
-
-    The product of the lengths bounds the walk of a graph whose parts are shared.
-    """
-    leaf = Annotated[str, Meta(max_length=65_536)] | int | float | bool | None
-    kind: Any = leaf
-    for length in reversed(_SMALL_LENGTHS):
-        bound = Meta(max_length=length)
-        kind = leaf | Annotated[list[kind], bound] | Annotated[dict[str, kind], bound]
-    return kind
-
-
-_SMALL_LENGTHS = (64, 16, 8, 8)
-
-
-class _Small(msgspec.Struct, array_like=True, gc=False):
-    value: _small_type()  # type: ignore[valid-type]  # built, because it nests
+    #: Roughly what `plain` holds in memory.
+    plain_bytes: int = 0
 
 
 def snapshot(value: Any) -> Any:
@@ -78,21 +60,12 @@ def snapshot(value: Any) -> Any:
     elif kind is int:
         if -(1 << 63) <= value < 1 << 63:
             return value
-    elif kind in _CONTAINERS:
+    elif kind is dict or kind is list or kind is tuple:
         try:
-            return Packed(_pack(_convert((value,), _Small).value), True)
+            if _allowance(value, _SMALL, _SMALL_DEPTH) >= 0:
+                return Packed(_pack(value), True)
         except Exception:
-            # Too deep or long for that, or not of those types; the other ways find out.
-            return _less_small(value)
-    return careful(value)
-
-
-def _less_small(value: Any) -> Packed:
-    try:
-        if _weight(value, _SMALL, _SMALL_DEPTH) >= 0:
-            return Packed(_pack(value))
-    except Exception:
-        pass  # lone surrogates, odd keys: the careful way takes them
+            pass  # odd keys, lone surrogates, a change meanwhile: the careful way takes them
     return careful(value)
 
 
@@ -102,28 +75,41 @@ def size_bytes(snapshot: Any) -> int:
     if kind is str:
         return len(snapshot) + 50
     if kind is Packed:
-        return len(snapshot.data) + 100
+        return len(snapshot.data) + int(snapshot.plain_bytes) + 100
     if kind is tuple:
-        return sum(map(size_bytes, snapshot))
+        sizes: list[int] = [size_bytes(part) for part in snapshot]
+        return sum(sizes)
     return 32
 
 
-def _weight(value: Any, left: int, depth: int) -> int:
-    """What is left of a small allowance after walking a container; negative when it is not small."""
-    items = value.values() if type(value) is dict else value
-    left -= len(items)
+def _allowance(value: Any, left: int, depth: int) -> int:
+    """What is left of a small allowance after walking a container; negative when it is not small.
+
+    Keys must be text, and values of exactly the built-in types: nothing of other types may run.
+    """
+    left -= len(value) * _NODE
     if left < 0 or depth == 0:
         return -1
-    for item in items:
-        kind = type(item)
-        if kind is str:
-            if len(item) > 127:
-                left -= len(item) >> 7
-        elif kind in _CONTAINERS:
-            left = _weight(item, left, depth - 1)
-            if left < 0:
+    item: Any
+    if type(value) is dict:
+        for key, item in value.items():
+            if type(key) is not str or len(key) > _NODE:
                 return -1
-        elif kind not in _LEAVES:
+            if (kind := type(item)) is str:
+                left -= len(item)
+            elif kind is dict or kind is list or kind is tuple:
+                if (left := _allowance(item, left, depth - 1)) < 0:
+                    return -1
+            elif not (kind is int or kind is float or kind is bool or item is None):
+                return -1
+        return left
+    for item in value:
+        if (kind := type(item)) is str:
+            left -= len(item)
+        elif kind is dict or kind is list or kind is tuple:
+            if (left := _allowance(item, left, depth - 1)) < 0:
+                return -1
+        elif not (kind is int or kind is float or kind is bool or item is None):
             return -1
     return left
 
@@ -133,12 +119,12 @@ def careful(value: Any) -> Packed:
     copier = _Copier()
     try:
         copied = copier.copy(value, 0)
-    except RecursionError:
+    except (_OverBudgetError, RecursionError):
         copied, copier.truncated = "<too deep to record>", True
     try:
         return Packed(_pack(copied), False, copier.truncated)
     except Exception:
-        return Packed(b"", False, copier.truncated, copied)
+        return Packed(b"", False, copier.truncated, copied, copier.held_bytes())
 
 
 class _OverBudgetError(Exception):
@@ -168,13 +154,12 @@ class _Copier:
         kind = type(value)
         if kind is str:
             return self._text(value)
-        if value is None or kind is bool or kind is int or kind is float:
-            return self._int(value) if type(value) is int else value
+        if value is None or kind is bool or kind is float:
+            return value
+        if kind is int:
+            return self._int(value)
         if kind is bytes or kind is bytearray:
             return self._bytes(value)
-        atom = _ATOMS.get(kind)
-        if atom is not None:
-            return atom(value)
         if depth >= MAX_DEPTH:
             self.truncated = True
             return "<too deep to record>"
@@ -188,29 +173,31 @@ class _Copier:
             self.open.discard(identity)
 
     def _compound(self, kind: type, value: Any, depth: int) -> Any:
-        if kind is dict:
-            return self._pairs(value, depth)
-        if kind in _SEQUENCES:
-            return self._items(value, depth)
-        for atom in (str, int, float, bytes):
-            if issubclass(kind, atom):
-                return self._subclassed_atom(atom, value)
-        if issubclass(kind, dict):
-            return self._pairs(dict(dict.items(value)), depth)
-        if issubclass(kind, tuple) and hasattr(kind, "_fields"):
-            names: Any = kind
-            return self._pairs(dict(zip(names._fields, tuple.__iter__(value), strict=False)), depth)
-        for base, iterate in _SEQUENCE_BASES:
+        for base in (str, int, float, bytes):
             if issubclass(kind, base):
-                return self._items(list(iterate(value)), depth)
-        fields = _fields(kind, value)
+                return self._subclassed_atom(base, kind, value)
+        for atom, text in _ATOMS:
+            if issubclass(kind, atom):
+                return _atom(kind, text, value)
+        if issubclass(kind, dict):
+            # Not `value.items()`, which a subclass may have made its own.
+            return self._pairs(dict.items(value), dict.__len__(value), depth)
+        if issubclass(kind, tuple):
+            names: Any = class_attribute(kind, "_fields")
+            if type(names) is tuple:
+                pairs = zip(cast("Any", names), tuple.__iter__(value), strict=False)
+                return self._pairs(pairs, len(names), depth)
+        for sequence, iterate, count in _SEQUENCES:
+            if issubclass(kind, sequence):
+                return self._items(iterate(value), count(value), depth)
+        fields = fields_of(kind, value)
         if fields is not None:
-            return self._pairs(fields, depth)
-        return _array(kind, value) or f"<{kind.__module__}.{kind.__qualname__}>"
+            return self._pairs(fields.items(), len(fields), depth)
+        return array_of(kind, value) or name_of(kind)
 
-    def _subclassed_atom(self, base: type, value: Any) -> Any:
-        if isinstance(value, enum.Enum):
-            value = value._value_
+    def _subclassed_atom(self, base: type, kind: type, value: Any) -> Any:
+        if issubclass(kind, enum.Enum):
+            value = object.__getattribute__(value, "_value_")
             if type(value) is not base:
                 return self.copy(value, MAX_DEPTH)
         if base is str:
@@ -219,27 +206,49 @@ class _Copier:
             return self._bytes(bytes.__getitem__(value, slice(None)))
         return self._int(int.__int__(value)) if base is int else float.__float__(value)
 
-    def _pairs(self, value: dict[Any, Any], depth: int) -> dict[Any, Any]:
+    def _pairs(self, pairs: Iterable[tuple[Any, Any]], count: int, depth: int) -> dict[Any, Any]:
         out: dict[Any, Any] = {}
         try:
-            for key, item in list(value.items()) if len(value) < MAX_NODES else value.items():
-                out[_key(key)] = self.copy(item, depth)
+            for key, item in pairs:
+                recorded = self._key(key, 0)
+                if recorded in out:
+                    self.truncated = True
+                out[recorded] = self.copy(item, depth)
         except _OverBudgetError:
-            out["<truncated>"] = f"{len(value) - len(out)} more"
+            out["<truncated>"] = f"{count - len(out)} more"
         except RuntimeError:  # changed size while being walked
             self.truncated = True
         return out
 
-    def _items(self, value: Any, depth: int) -> list[Any]:
+    def _items(self, items: Iterable[Any], count: int, depth: int) -> list[Any]:
         out: list[Any] = []
         try:
-            for item in value:
+            for item in items:
                 out.append(self.copy(item, depth))
         except _OverBudgetError:
-            out.append(f"<truncated: {len(value) - len(out)} more>")
+            out.append(f"<truncated: {count - len(out)} more>")
         except RuntimeError:
             self.truncated = True
         return out
+
+    def _key(self, key: Any, depth: int) -> Any:
+        """The key as a plain value that can be a key, found without asking the key itself."""
+        kind = type(key)
+        if kind is str:
+            return self._text(key)
+        if key is None or kind is bool or kind is float:
+            return key
+        if kind is int:
+            return self._int(key)
+        if kind is bytes:
+            return self._bytes(key)
+        if issubclass(kind, enum.Enum):
+            return self._key(object.__getattribute__(key, "_value_"), depth)
+        if kind is tuple and len(key) <= _KEY_PARTS and depth < _KEY_PARTS:
+            return tuple([self._key(part, depth + 1) for part in key])
+        if issubclass(kind, str):
+            return self._text(str.__str__(key))
+        return name_of(kind)
 
     def _text(self, text: str) -> str:
         length = len(text)
@@ -264,110 +273,39 @@ class _Copier:
         return bytes(value)
 
     def _int(self, value: int) -> int | str:
-        if value.bit_length() > 100_000:
-            self.truncated = True
-            return f"<int of {value.bit_length()} bits>"
+        bits = value.bit_length()
+        if bits > 64:
+            if bits > _MAX_INT_BITS or bits >> 3 > self.bytes_left:
+                self.truncated = True
+                return f"<truncated: an int of {bits} bits>"
+            self.bytes_left -= bits >> 3
         return value
 
-
-def _key(key: Any) -> Any:
-    kind = type(key)
-    if kind is str or kind is int or kind is bool or kind is float or key is None or kind is bytes:
-        return key
-    if isinstance(key, enum.Enum):
-        return _key(key._value_)
-    if kind is tuple:
-        return tuple(_key(part) for part in key)
-    if issubclass(kind, str):
-        return str.__str__(key)
-    return f"<{kind.__module__}.{kind.__qualname__}>"
+    def held_bytes(self) -> int:
+        """Roughly what the copy holds in memory."""
+        nodes = MAX_NODES - max(self.nodes_left, 0)
+        return MAX_BYTES - max(self.bytes_left, 0) + 64 * nodes
 
 
-_ATOMS: dict[type, Callable[[Any], str]] = {
-    decimal.Decimal: str,
-    uuid.UUID: str,
-    dt.datetime: dt.datetime.isoformat,
-    dt.date: dt.date.isoformat,
-    dt.time: dt.time.isoformat,
-    dt.timedelta: str,
-    complex: repr,
-}
-_SEQUENCES = frozenset((list, tuple, set, frozenset))
-_SEQUENCE_BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
-    (list, list.__iter__),
-    (tuple, tuple.__iter__),
-    (set, set.__iter__),
-    (frozenset, frozenset.__iter__),
-)
-
-
-def _fields(kind: type, value: Any) -> dict[str, Any] | None:
-    """The stored fields of a record class, read past any hook of its own; None for other objects.
-
-    Only classes that declare their fields are opened: dataclasses, attrs, msgspec structs and
-    pydantic models. Values come from the instance dict or the slots, so no property runs.
-    """
-    names = None
-    for marker in ("__dataclass_fields__", "__struct_fields__", "__pydantic_fields__"):
-        declared = _class_attribute(kind, marker)
-        if declared is not None:
-            names = tuple(declared)
-            break
-    else:
-        attributes = _class_attribute(kind, "__attrs_attrs__")
-        if attributes is not None:
-            names = tuple(attribute.name for attribute in attributes)
-    if names is None:
-        if isinstance(value, enum.Enum):
-            return {"name": value._name_, "value": value._value_}
-        return None
+def _atom(kind: type, text: Callable[[Any], str], value: Any) -> str:
     try:
-        stored = object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        stored = {}
-    out: dict[str, Any] = {}
-    for name in names:
-        if name in stored:
-            out[name] = stored[name]
-            continue
-        slot = _class_attribute(kind, name)
-        if type(slot) in _SLOT_TYPES:
-            try:
-                out[name] = slot.__get__(value, kind)
-            except AttributeError:
-                continue
-    return out
+        return text(value)
+    except Exception:
+        return name_of(kind)  # a time zone may be anybody's code
 
 
-class _Slotted:
-    __slots__ = ("slot",)
-
-
-_SLOT_TYPES = frozenset((type(_Slotted.__dict__["slot"]),))
-
-
-def _class_attribute(kind: type, name: str) -> Any:
-    for owner in type.__getattribute__(kind, "__mro__"):
-        found = type.__getattribute__(owner, "__dict__").get(name)
-        if found is not None:
-            return found
-    return None
-
-
-def _array(kind: type, value: Any) -> dict[str, Any] | None:
-    """Shape and type of a numpy array, and its values when they are few; None for other objects."""
-    numpy = sys.modules.get("numpy")
-    if numpy is None:
-        return None
-    if issubclass(kind, numpy.generic):
-        return {"numpy": str(value.dtype), "value": _plain_scalar(value.item())}
-    if kind is not numpy.ndarray:
-        return None
-    out: dict[str, Any] = {"numpy": str(value.dtype), "shape": list(value.shape)}
-    if value.size <= 256 and value.dtype.kind in "biuf":
-        out["values"] = value.tolist()
-    return out
-
-
-def _plain_scalar(value: Any) -> Any:
-    return value if type(value) in (bool, int, float, str) else f"<{type(value).__name__}>"
+_ATOMS: tuple[tuple[type, Callable[[Any], str]], ...] = (
+    (decimal.Decimal, decimal.Decimal.__str__),
+    (uuid.UUID, uuid.UUID.__str__),
+    (dt.datetime, dt.datetime.isoformat),
+    (dt.date, dt.date.isoformat),
+    (dt.time, dt.time.isoformat),
+    (dt.timedelta, dt.timedelta.__str__),
+    (complex, complex.__repr__),
+)
+_SEQUENCES: tuple[tuple[type, Callable[[Any], Any], Callable[[Any], int]], ...] = (
+    (list, list.__iter__, list.__len__),
+    (tuple, tuple.__iter__, tuple.__len__),
+    (set, set.__iter__, set.__len__),
+    (frozenset, frozenset.__iter__, frozenset.__len__),
+)

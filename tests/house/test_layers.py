@@ -23,6 +23,7 @@ LAYERS = {
     "ids": 0,
     "model": 0,
     "snapshot": 0,
+    "fields": 0,
     "codec": 0,
     "redaction": 0,
     "context": 1,
