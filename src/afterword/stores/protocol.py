@@ -96,6 +96,24 @@ class Store(Protocol):
         """A value kept in the store, made once; all processes get the same one."""
         ...
 
+    def document(self, kind: str, project: str, name: str) -> str | None:
+        """What features keep beside records (keys, prompts ...): a JSON text by kind and name."""
+        ...
+
+    def documents(self, kind: str, project: str | None = None) -> list[tuple[str, str, str]]:
+        """(project, name, body) of every document of a kind, in order."""
+        ...
+
+    def put_document(
+        self, kind: str, project: str, name: str, body: str, *, replace: bool = True
+    ) -> str:
+        """Keep a document; gives the body kept, an earlier one when it is not to be replaced."""
+        ...
+
+    def drop_document(self, kind: str, project: str, name: str) -> bool:
+        """Remove a document; whether it was there."""
+        ...
+
     def erase(self, user: str, project: str | None = None) -> int:
         """Remove a user's generations and feedback; how many rows went."""
         ...

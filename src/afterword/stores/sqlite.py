@@ -144,6 +144,29 @@ class SqliteStore:
             kept = self._value("get_setting", {"name": name})
         return str(kept)
 
+    def document(self, kind: str, project: str, name: str) -> str | None:
+        found = self._value("document", {"kind": kind, "project": project, "name": name})
+        return None if found is None else str(found)
+
+    def documents(self, kind: str, project: str | None = None) -> list[tuple[str, str, str]]:
+        with self._reading() as connection:
+            found = connection.execute(_SQL["documents"], {"kind": kind, "project": project})
+            return [(kept, name, body) for kept, name, body in found]
+
+    def put_document(
+        self, kind: str, project: str, name: str, body: str, *, replace: bool = True
+    ) -> str:
+        key = {"kind": kind, "project": project, "name": name}
+        with self._transaction() as connection:
+            connection.execute(_SQL["put_document"], {**key, "body": body, "replace": replace})
+            return str(connection.execute(_SQL["document"], key).fetchall()[0][0])
+
+    def drop_document(self, kind: str, project: str, name: str) -> bool:
+        key = {"kind": kind, "project": project, "name": name}
+        with self._transaction() as connection:
+            connection.execute(_SQL["drop_document"], key)
+            return connection.changes() > 0
+
     def erase(self, user: str, project: str | None = None) -> int:
         bindings = {"user": user, "project": project}
         with self._transaction() as connection:

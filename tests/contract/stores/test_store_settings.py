@@ -98,3 +98,19 @@ def test_closing_twice_is_as_good_as_once(empty_store: Store) -> None:
 @pytest.mark.parametrize("limit", [1, 500])
 def test_a_listing_of_an_empty_store_is_empty(empty_store: Store, limit: int) -> None:
     assert empty_store.generations(Query(limit=limit)) == []
+
+
+def test_documents_are_kept_by_kind_project_and_name(empty_store: Store) -> None:
+    store = empty_store
+    assert store.document("note", "a", "one") is None
+    assert store.put_document("note", "b", "two", '{"n": 2}') == '{"n": 2}'
+    assert store.put_document("note", "a", "one", '"first"') == '"first"'
+    assert store.put_document("note", "a", "one", '"second"', replace=False) == '"first"'
+    assert store.put_document("other", "a", "one", "1") == "1"
+    assert store.documents("note") == [("a", "one", '"first"'), ("b", "two", '{"n": 2}')]
+    assert store.put_document("note", "a", "one", '"third"') == '"third"'
+    assert store.documents("note", "a") == [("a", "one", '"third"')]
+    assert store.drop_document("note", "a", "one")
+    assert not store.drop_document("note", "a", "one")
+    assert store.document("note", "a", "one") is None
+    assert store.document("other", "a", "one") == "1"

@@ -17,7 +17,6 @@ import pytest
 import afterword
 from afterword import Client, Generation
 
-
 pytestmark = pytest.mark.anyio
 
 

@@ -195,3 +195,18 @@ WHERE (:project IS NULL OR project = :project) AND (
 
 -- name: erase_generations
 DELETE FROM generations WHERE user = :user AND (:project IS NULL OR project = :project);
+
+-- name: document
+SELECT body FROM documents WHERE kind = :kind AND project = :project AND name = :name;
+
+-- name: documents
+SELECT project, name, body FROM documents
+WHERE kind = :kind AND (:project IS NULL OR project = :project)
+ORDER BY project, name;
+
+-- name: put_document
+INSERT INTO documents (kind, project, name, body) VALUES (:kind, :project, :name, :body)
+ON CONFLICT DO UPDATE SET body = excluded.body WHERE :replace;
+
+-- name: drop_document
+DELETE FROM documents WHERE kind = :kind AND project = :project AND name = :name;
