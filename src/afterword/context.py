@@ -18,7 +18,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from types import TracebackType
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
@@ -58,6 +58,11 @@ _VAR = cast("ContextVar[Active | None]", _Vars.__dict__["active"].context_var)
 #: The descriptor of the registry costs five times its plain variable, and every call pays it.
 get_active: Callable[[], Active | None] = _VAR.get
 set_active: Callable[[Active | None], Any] = _VAR.set
+
+_NOTHING = object()
+#: While the garbage collector runs: what the context pointed at when it began, and in which thread.
+#: What finalisers do then is not part of that.
+ASIDE: list[Any] = [_NOTHING, 0]
 
 
 class Trail:
@@ -231,6 +236,35 @@ def _current_task() -> Any:
     return None
 
 
+def innermost() -> Active | None:
+    """What the context points at, unless that is the garbage collector's surroundings."""
+    active = get_active()
+    return None if active is ASIDE[0] and is_collecting() else active
+
+
+def is_collecting() -> bool:
+    """Whether the garbage collector is running in this thread."""
+    return bool(ASIDE[1] == threading.get_ident())
+
+
+def finalise(active: Active, act: Callable[..., Any], *values: Any) -> Any:
+    """`act(*values)` with the pointer at `active`, inside a finaliser."""
+    if is_collecting():
+        # Until Python 3.12 the collector may run in the middle of a ContextVar's `set`, and another
+        # one in the same context would free what that one is copying.
+        return copy_context().run(_pointing, active, act, *values)
+    return _pointing(active, act, *values)
+
+
+def _pointing(active: Active, act: Callable[..., Any], *values: Any) -> Any:
+    before = get_active()
+    set_active(active)
+    try:
+        return act(*values)
+    finally:
+        set_active(before)
+
+
 def live_trail(active: Active | None) -> Trail | None:
     """The trail that counts here, given the context's pointer; None when there is none."""
     while active is not None:
@@ -276,12 +310,12 @@ def enlist(trail: Trail, data_id: str) -> None:
 
 def current_trail() -> Trail | None:
     """The trail open here, or None. Never raises."""
-    return live_trail(get_active())
+    return live_trail(innermost())
 
 
 def current_data_id() -> str | None:
     """The data ID of the innermost generation running here, or None. Never raises."""
-    call = running(get_active())
+    call = running(innermost())
     return None if call is None else call.data_id
 
 
@@ -290,7 +324,7 @@ def last_data_id() -> str | None:
 
     Without `trail()` or the middleware, the trail is that of the present thread or task.
     """
-    trail = live_trail(get_active())
+    trail = live_trail(innermost())
     return None if trail is None else trail.last
 
 
@@ -338,20 +372,16 @@ def _apply(*, call: Callable[[], Any]) -> Any:
     return call()
 
 
-_set_aside: list[Active | None] = []
-
-
 def _during_collection(phase: str, info: Mapping[str, int]) -> None:
-    """Let finalisers that the garbage collector runs see no call and no trail.
+    """Note what the context points at while the garbage collector runs in this thread.
 
     It collects what another request left behind in the middle of this one, and a generator's
     ``finally`` would otherwise attach to this one what it does for that other.
     """
     if phase == "start":
-        _set_aside.append(get_active())
-        set_active(None)
-    elif _set_aside:
-        set_active(_set_aside.pop())
+        ASIDE[:] = get_active(), threading.get_ident()
+    else:
+        ASIDE[:] = _NOTHING, 0
 
 
 gc.callbacks.append(_during_collection)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from afterword.codec import to_json
-from afterword.context import current_trail, get_active, running
+from afterword.context import current_trail, innermost, running
 from afterword.delivery.drafts import Draft
 from afterword.errors import InvalidInput
 from afterword.feedback.statements import moment
@@ -28,7 +28,7 @@ def draft(fields: dict[str, Any], redactor: Redactor) -> tuple[Draft, str]:
     data_id = new_id() if fields["data_id"] is None else check_data_id(fields["data_id"])
     parent_id, root_id = fields["parent_id"], None
     if parent_id is None:
-        parent = running(get_active())
+        parent = running(innermost())
         parent_id = None if parent is None else parent.data_id
         root_id = data_id if parent is None else getattr(parent, "root_id", None)
     else:

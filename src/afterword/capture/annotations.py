@@ -10,7 +10,7 @@ from afterword.capture.records import Call
 from afterword.client import Client
 from afterword.codec import plain, to_json
 from afterword.configuration import is_disabled
-from afterword.context import get_active, last_data_id, running
+from afterword.context import innermost, last_data_id, running
 from afterword.default import default_client
 from afterword.delivery.drafts import Draft
 from afterword.delivery.faults import Faults
@@ -68,7 +68,7 @@ def annotate(
 
 
 def _add(notes: dict[str, Any], data_id: str | None) -> None:
-    call = running(get_active())
+    call = running(innermost())
     while data_id is not None and call is not None and call.data_id != data_id:
         call = running(call.parent)
     if isinstance(call, Call):

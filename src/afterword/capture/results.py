@@ -19,7 +19,7 @@ from afterword.capture.signatures import Logged
 from afterword.capture.steps import drive, resume, started, steps_of
 from afterword.capture.streams import source, stream
 from afterword.client import Client
-from afterword.context import get_active, set_active
+from afterword.context import finalise
 from afterword.snapshot import snapshot
 
 #: Types of values that are looked at no further.
@@ -172,12 +172,7 @@ class Coroutine:
         try:
             call = self.call
             if call is not None and not call.done:
-                before = get_active()
-                set_active(call)
-                try:
-                    self.awaitable = None
-                finally:
-                    set_active(before)
+                finalise(call.inside or call, setattr, self, "awaitable", None)
                 end_stream(call, "abandoned")
         except Exception:
             pass  # the interpreter is going down

@@ -26,7 +26,7 @@ from afterword.capture.calls import (
 from afterword.capture.proxies import Proxy, tailored
 from afterword.capture.records import Call
 from afterword.capture.steps import Step, drive, ended, step, steps_of
-from afterword.context import get_active, set_active
+from afterword.context import finalise, get_active, set_active
 
 _GENERATORS = (types.GeneratorType, types.AsyncGeneratorType)
 
@@ -58,7 +58,7 @@ class Stream(Streaming):
             elif not call.done:
                 generator = isinstance(self.__wrapped__, _GENERATORS)
                 # Its own finaliser runs under its call, and not under that of whoever let it go.
-                _within(call, setattr, self, "__wrapped__", None)
+                finalise(call.inside or call, setattr, self, "__wrapped__", None)
                 if self._self_for is None:
                     _left(call, generator)
         except Exception:
