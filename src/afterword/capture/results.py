@@ -112,7 +112,9 @@ class Coroutine:
     """A coroutine, or another awaitable, that is followed: its result is the output of its call."""
 
     # Filled by `follow`: a constructor of its own would cost as much as all the rest.
-    __slots__ = ("__weakref__", "arguments", "awaitable", "call", "known", "logged", "skip", "spec")
+    __slots__ = (
+        "__weakref__", "arguments", "awaitable", "call", "is_over", "known", "logged", "skip", "spec",
+    )  # fmt: skip
 
     awaitable: Any
     spec: Spec
@@ -121,6 +123,7 @@ class Coroutine:
     skip: int
     known: tuple[Any, ...]
     logged: bool
+    is_over: bool
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return drive(steps_of(self.awaitable), self, started(self), Coroutine.done, self)
@@ -155,6 +158,7 @@ class Coroutine:
 
     def done(self, value: Any) -> Any:
         call = self.call
+        self.is_over = True
         if call is not None and not call.done:
             if type(value) in PLAIN:
                 end_ok(call, value)
@@ -171,7 +175,7 @@ class Coroutine:
     def __del__(self) -> None:
         try:
             call = self.call
-            if call is not None and not call.done:
+            if call is not None and not call.done and not self.is_over:
                 finalise(call.inside or call, setattr, self, "awaitable", None)
                 end_stream(call, "abandoned")
         except Exception:
@@ -254,6 +258,7 @@ def follow(
     coroutine.skip = skip
     coroutine.known = known
     coroutine.logged = logged
+    coroutine.is_over = False
     if type(awaitable) is types.CoroutineType:
         return coroutine
     facade = tailored(Awaited, type(awaitable))(awaitable)

@@ -508,3 +508,24 @@ def test_a_store_that_cannot_be_had_does_not_reach_the_caller(tmp_path: Any) -> 
     status = lost.status()
     assert (status.captured, status.buffered) == (1, 1)
     assert status.faults >= 1
+
+
+async def test_an_async_function_that_returns_a_stream_ends_with_that_stream(
+    client: Client,
+) -> None:
+    async def chunks() -> AsyncIterator[str]:
+        yield "a"
+        yield "b"
+
+    @afterword.generation
+    async def opened() -> AsyncIterator[str]:
+        return chunks()
+
+    stream = await opened()
+    data_id = afterword.last_data_id()
+    assert [chunk async for chunk in stream] == ["a", "b"]
+    assert client.flush(10)
+    assert data_id is not None
+    generation = client.get(data_id)
+    assert generation is not None
+    assert (generation.status, generation.output) == ("ok", "ab")
