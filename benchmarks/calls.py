@@ -14,31 +14,33 @@ TASKS = 100
 LOOPS = 2_000
 
 
-def sync_calls(loops: int, function: Callable[..., Any]) -> float:
-    inputs = [workload.arguments() for _ in range(loops)]
+Inputs = Callable[[], workload.Arguments]
+
+
+def sync_calls(loops: int, function: Callable[..., Any], arguments: Inputs) -> float:
+    inputs = [arguments() for _ in range(loops)]
     started_s = pyperf.perf_counter()
-    for prompt, messages in inputs:
-        function(prompt, messages=messages)
+    for given in inputs:
+        function(*given)
     return pyperf.perf_counter() - started_s
 
 
-def async_calls(loops: int, function: Callable[..., Any]) -> float:
+def async_calls(loops: int, function: Callable[..., Any], arguments: Inputs) -> float:
     async def run() -> float:
-        inputs = [workload.arguments() for _ in range(loops)]
+        inputs = [arguments() for _ in range(loops)]
         started_s = pyperf.perf_counter()
-        for prompt, messages in inputs:
-            await function(prompt, messages=messages)
+        for given in inputs:
+            await function(*given)
         return pyperf.perf_counter() - started_s
 
     return asyncio.run(run())
 
 
-def concurrent_calls(loops: int, function: Callable[..., Any]) -> float:
+def concurrent_calls(loops: int, function: Callable[..., Any], arguments: Inputs) -> float:
     rounds = max(1, loops // TASKS)
 
     async def one() -> None:
-        prompt, messages = workload.arguments()
-        await function(prompt, messages=messages)
+        await function(*arguments())
 
     async def run() -> float:
         started_s = pyperf.perf_counter()
@@ -49,47 +51,54 @@ def concurrent_calls(loops: int, function: Callable[..., Any]) -> float:
     return asyncio.run(run()) / (rounds * TASKS) * loops
 
 
-def chunks(loops: int, function: Callable[..., Any]) -> float:
+def chunks(loops: int, function: Callable[..., Any], arguments: Inputs) -> float:
     streams = max(1, loops // workload.CHUNKS)
-    inputs = [workload.arguments() for _ in range(streams)]
+    inputs = [arguments() for _ in range(streams)]
     started_s = pyperf.perf_counter()
-    for prompt, messages in inputs:
-        for _ in function(prompt, messages=messages):
+    for given in inputs:
+        for _ in function(*given):
             pass
     return (pyperf.perf_counter() - started_s) / (streams * workload.CHUNKS) * loops
 
 
-def async_chunks(loops: int, function: Callable[..., Any]) -> float:
+def async_chunks(loops: int, function: Callable[..., Any], arguments: Inputs) -> float:
     streams = max(1, loops // workload.CHUNKS)
 
     async def run() -> float:
-        inputs = [workload.arguments() for _ in range(streams)]
+        inputs = [arguments() for _ in range(streams)]
         started_s = pyperf.perf_counter()
-        for prompt, messages in inputs:
-            async for _ in function(prompt, messages=messages):
+        for given in inputs:
+            async for _ in function(*given):
                 pass
         return pyperf.perf_counter() - started_s
 
     return asyncio.run(run()) / (streams * workload.CHUNKS) * loops
 
 
-KINDS: dict[str, tuple[Callable[[int, Callable[..., Any]], float], Callable[..., Any]]] = {
-    "sync call": (sync_calls, workload.call),
-    "async call": (async_calls, workload.call_async),
-    "100 tasks": (concurrent_calls, workload.call_async),
-    "chunk": (chunks, workload.stream),
-    "async chunk": (async_chunks, workload.stream_async),
+Timing = Callable[[int, Callable[..., Any], Inputs], float]
+_TEXT, _MESSAGES = workload.text_arguments, workload.messages_arguments
+
+KINDS: dict[str, tuple[Timing, Callable[..., Any], Inputs]] = {
+    "sync call": (sync_calls, workload.call, _TEXT),
+    "async call": (async_calls, workload.call_async, _TEXT),
+    "100 tasks": (concurrent_calls, workload.call_async, _TEXT),
+    "sync call, messages": (sync_calls, workload.call_messages, _MESSAGES),
+    "async call, messages": (async_calls, workload.call_messages_async, _MESSAGES),
+    "chunk": (chunks, workload.stream, _TEXT),
+    "async chunk": (async_chunks, workload.stream_async, _TEXT),
 }
 
 
 def main() -> None:
     client = workload.client()
     runner = pyperf.Runner(processes=3, values=5, warmups=1, loops=LOOPS)
-    for kind, (timing, function) in KINDS.items():
+    for kind, (timing, function, inputs) in KINDS.items():
         for name, variant in workload.variants(function).items():
 
-            def timed(loops: int, timing: Any = timing, variant: Any = variant) -> float:
-                spent_s: float = timing(loops, variant)
+            def timed(
+                loops: int, timing: Any = timing, variant: Any = variant, inputs: Any = inputs
+            ) -> float:
+                spent_s: float = timing(loops, variant, inputs)
                 client.flush()  # outside the time taken; the thread delivers during it, too
                 return spent_s
 

@@ -30,13 +30,12 @@ def cpu_us() -> tuple[float, float]:
     plain, _, decorated = workload.variants(workload.call).values()
     spent: list[float] = []
     for function in (plain, decorated):
-        for prompt, messages in (workload.arguments() for _ in range(500)):
-            function(prompt, messages=messages)
+        for _ in range(500):
+            function(*workload.text_arguments())
         client.flush()
         stored, started_s = client.status().stored, _cpu_s()
         for _ in range(CALLS):
-            prompt, messages = workload.arguments()
-            function(prompt, messages=messages)
+            function(*workload.text_arguments())
         client.flush()
         spent.append((_cpu_s() - started_s) / CALLS * 1e6)
         if function is decorated:
@@ -48,11 +47,10 @@ def cpu_us() -> tuple[float, float]:
 def memory_mb() -> tuple[float, float]:
     """Resident memory in MB before and after 100,000 recorded calls, flushed every 5,000."""
     client = workload.client()
-    _, _, decorated = workload.variants(workload.call).values()
+    _, _, decorated = workload.variants(workload.call_messages).values()
     before = 0.0
     for number in range(MEMORY_CALLS):
-        prompt, messages = workload.arguments()
-        decorated(prompt, messages=messages)
+        decorated(*workload.messages_arguments())
         if number % 5_000 == 4_999:
             client.flush()
             before = before or _resident_mb()

@@ -1,4 +1,7 @@
-"""What every benchmark calls: 1 kB in, 2 kB out, no two alike, plain, with wrapt alone, and decorated."""
+"""What every benchmark calls: 1 kB in, 2 kB out, no two alike, plain, with wrapt alone, and decorated.
+
+Text in and text out; and the same with a list of messages beside it and a reply of five objects.
+"""
 
 from __future__ import annotations
 
@@ -51,29 +54,46 @@ REPLIES = [
     }
     for number in range(_DIFFERENT)
 ]
+_texts = cycle([reply["choices"][0]["message"]["content"] for reply in REPLIES])
 _replies = cycle(REPLIES)
-_inputs = cycle(zip(PROMPTS, MESSAGES, strict=True))
+_prompts = cycle(PROMPTS)
+_messages = cycle([(messages,) for messages in MESSAGES])
+
+Arguments = tuple[Any, ...]
 
 
-def arguments() -> tuple[str, list[dict[str, str]]]:
+def text_arguments() -> Arguments:
+    """The next prompt."""
+    return (next(_prompts),)
+
+
+def messages_arguments() -> Arguments:
     """The next prompt and messages."""
-    return next(_inputs)
+    return next(_prompts), *next(_messages)
 
 
-def call(prompt: str, messages: list[dict[str, str]]) -> dict[str, Any]:
+def call(prompt: str) -> str:
+    return next(_texts)
+
+
+async def call_async(prompt: str) -> str:
+    return next(_texts)
+
+
+def call_messages(prompt: str, messages: list[dict[str, str]]) -> dict[str, Any]:
     return next(_replies)
 
 
-async def call_async(prompt: str, messages: list[dict[str, str]]) -> dict[str, Any]:
+async def call_messages_async(prompt: str, messages: list[dict[str, str]]) -> dict[str, Any]:
     return next(_replies)
 
 
-def stream(prompt: str, messages: list[dict[str, str]]) -> Iterator[str]:
+def stream(prompt: str) -> Iterator[str]:
     for _ in range(CHUNKS):
         yield "ten chars "
 
 
-async def stream_async(prompt: str, messages: list[dict[str, str]]) -> AsyncIterator[str]:
+async def stream_async(prompt: str) -> AsyncIterator[str]:
     for _ in range(CHUNKS):
         yield "ten chars "
 
