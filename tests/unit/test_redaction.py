@@ -315,3 +315,10 @@ def test_one_redactor_serves_many_threads() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+@pytest.mark.parametrize("offset", range(-24, 25, 4))
+def test_a_secret_is_found_wherever_a_long_text_is_searched_piece_by_piece(offset: int) -> None:
+    for secret in ("sk-abcdefghijklmnop123456", "AKIAABCDEFGHIJKLMNOP", "github_pat_" + "a1" * 12):
+        before = "x" * (65_536 + offset - 1) + " "
+        assert secret not in Redactor().text(f"{before}{secret} after")
