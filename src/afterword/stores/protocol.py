@@ -115,7 +115,10 @@ class Store(Protocol):
         ...
 
     def erase(self, user: str, project: str | None = None) -> int:
-        """Remove a user's generations and feedback; how many rows went."""
+        """Remove a user's generations and feedback; how many rows went.
+
+        A tombstone stays, so that records made before this and written later are left out.
+        """
         ...
 
     def forget_after_fork(self) -> None:

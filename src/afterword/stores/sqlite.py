@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -22,11 +23,13 @@ from afterword.feedback.current import current, repeated, surplus
 from afterword.feedback.rows import COLUMNS as FEEDBACK_COLUMNS
 from afterword.feedback.rows import FeedbackRow
 from afterword.model import FeedbackType
+from afterword.stores import tombstones
 from afterword.stores.protocol import Query, as_json_definition, from_json_definition
 from afterword.stores.rows import COLUMNS as GENERATION_COLUMNS
 from afterword.stores.rows import GenerationRow, merge, patched, waiting
 from afterword.stores.sql import statements
 from afterword.stores.sqlite_files import Patience, errors_of, open_reader, open_writer
+from afterword.stores.tombstones import admitted
 
 _SQL = statements("sqlite")
 _SELECT_GENERATION = f"{_SQL['select_generation']} "
@@ -69,9 +72,17 @@ class SqliteStore:
         self, generations: Sequence[GenerationRow], feedback: Sequence[FeedbackRow]
     ) -> list[FeedbackRow]:
         with self._transaction() as connection:
+            erased_at = _erasures(connection)
+            if erased_at is not None:
+                generations = admitted(generations, erased_at)
             if generations:
                 _put_generations(connection, generations)
-            return [_put_feedback(connection, row) for row in feedback]
+            return [
+                _put_feedback(connection, row)
+                if erased_at is None or admitted((row,), erased_at)
+                else row
+                for row in feedback
+            ]
 
     def generation(self, data_id: str, project: str | None = None) -> GenerationRow | None:
         with self._reading() as connection:
@@ -174,7 +185,15 @@ class SqliteStore:
             for name in ("erase_aliases", "erase_current", "erase_stubs", "erase_feedback",
                          "erase_generations"):  # fmt: skip
                 connection.execute(_SQL[name], bindings)
-            return connection.total_changes() - before
+            erased = connection.total_changes() - before
+            tombstone = {"kind": tombstones.KIND, "project": project or tombstones.EVERYWHERE,
+                         "name": tombstones.name_of(user), "replace": True}  # fmt: skip
+            body = str(time.time_ns() // 1_000)
+            connection.execute(_SQL["put_document"], {**tombstone, "body": body})
+        with errors_of(self.path), self._lock:
+            # Pages of before are in the log until it is emptied.
+            self._write_connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return erased
 
     def forget_after_fork(self) -> None:
         # Closing an inherited handle would drop the parent's file locks; leak it instead.
@@ -233,6 +252,19 @@ class SqliteStore:
 
 
 _LEAKED: list[Any] = []
+
+
+def _erasures(connection: apsw.Connection) -> Callable[[str, str], int | None] | None:
+    """When a user was erased, by project and name of the tombstone; None when nobody was."""
+    if connection.execute(_SQL["any_document"], {"kind": tombstones.KIND}).fetchone() is None:
+        return None
+
+    def erased_at(project: str, name: str) -> int | None:
+        key = {"kind": tombstones.KIND, "project": project, "name": name}
+        found = connection.execute(_SQL["document"], key).fetchone()
+        return None if found is None else int(found[0])
+
+    return erased_at
 
 
 def _put_generations(connection: apsw.Connection, rows: Sequence[GenerationRow]) -> None:

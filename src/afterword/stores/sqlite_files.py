@@ -58,6 +58,7 @@ def open_writer(path: str, patience: Callable[[int], bool]) -> apsw.Connection:
         connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")  # counts for a new file only
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = ON")  # who is erased is gone from the file, too
         migrate(connection, scripts, path)
     except BaseException:
         connection.close()

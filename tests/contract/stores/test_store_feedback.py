@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from typing import Any
 
 import msgspec
@@ -205,3 +206,31 @@ def test_a_user_is_erased_from_one_project_or_from_all(store: Store) -> None:
     store.erase(user)
     assert store.generation(rows[1].id) is None
     assert store.erase(user) == 0
+
+
+def test_what_an_erased_user_did_before_does_not_come_back_and_later_records_are_kept(
+    store: Store,
+) -> None:
+    user, project = f"u-{new_id()}", new_project()
+    before, others = generation(project=project, user=user), generation(project=project)
+    said = feedback(others.id, user=user, project=project)
+    store.erase(user)
+    assert store.write([before, others], [said]) == [said]
+    assert store.generation(before.id) is None
+    assert store.generation(others.id) == others
+    assert store.history([others.id]) == []
+    now = time.time_ns() // 1_000 + 1
+    later = generation(project=project, user=user, created_at=now)
+    of_long_ago = feedback(others.id, user=user, project=project, received_at=now)
+    store.write([later], [of_long_ago])
+    assert store.history([others.id]) == [of_long_ago]
+    assert store.generation(later.id) == later
+
+
+def test_an_erasure_in_one_project_leaves_late_records_of_others(store: Store) -> None:
+    user, here, there = f"u-{new_id()}", new_project(), new_project()
+    store.erase(user, here)
+    rows = [generation(project=project, user=user) for project in (here, there)]
+    store.write(rows, [])
+    assert store.generation(rows[0].id) is None
+    assert store.generation(rows[1].id) == rows[1]

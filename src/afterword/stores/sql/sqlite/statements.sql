@@ -199,6 +199,9 @@ DELETE FROM generations WHERE user = :user AND (:project IS NULL OR project = :p
 -- name: document
 SELECT body FROM documents WHERE kind = :kind AND project = :project AND name = :name;
 
+-- name: any_document
+SELECT 1 FROM documents WHERE kind = :kind LIMIT 1;
+
 -- name: documents
 SELECT project, name, body FROM documents
 WHERE kind = :kind AND (:project IS NULL OR project = :project)
