@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from afterword.cli.demo.command import demo
+from afterword.cli.doctor.command import doctor
+from afterword.cli.erase import erase
 
 __all__ = ["program"]
 
@@ -16,3 +18,5 @@ def program() -> None:
 
 
 program.add_command(demo)
+program.add_command(doctor)
+program.add_command(erase)

@@ -51,6 +51,10 @@ class Store(Protocol):
         """Open it now, to find out whether it can be; otherwise the first use does."""
         ...
 
+    def facts(self) -> dict[str, str]:
+        """What `afterword doctor` tells of an open store: versions of the schema and the engine ..."""
+        ...
+
     def write(
         self, generations: Sequence[GenerationRow], feedback: Sequence[FeedbackRow]
     ) -> list[FeedbackRow]:

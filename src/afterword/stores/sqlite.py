@@ -68,6 +68,14 @@ class SqliteStore:
         with errors_of(self.path), self._lock:
             self._write_connection()
 
+    def facts(self) -> dict[str, str]:
+        with self._reading() as connection:
+            return {
+                "schema": str(connection.pragma("user_version")),
+                "SQLite": apsw.sqlite_lib_version(),
+                "journal": str(connection.pragma("journal_mode")),
+            }
+
     def write(
         self, generations: Sequence[GenerationRow], feedback: Sequence[FeedbackRow]
     ) -> list[FeedbackRow]:

@@ -114,3 +114,9 @@ def test_documents_are_kept_by_kind_project_and_name(empty_store: Store) -> None
     assert not store.drop_document("note", "a", "one")
     assert store.document("note", "a", "one") is None
     assert store.document("other", "a", "one") == "1"
+
+
+def test_a_store_tells_the_version_of_its_schema(empty_store: Store) -> None:
+    facts = empty_store.facts()
+    assert int(facts["schema"]) >= 2
+    assert all(isinstance(value, str) and value for value in facts.values())
