@@ -20,6 +20,9 @@ class Names:
         self.positional = positional
         self.gathers = gathers
 
+    def __reduce__(self) -> Any:
+        return Names, (self.positional, self.gathers)
+
     def bind(self, args: Any, kwargs: dict[str, Any], skip: int) -> dict[str, Any]:
         """The arguments by name, in the order given. `skip` leaves out a bound first parameter."""
         names = self.positional[skip:] if skip else self.positional

@@ -20,12 +20,15 @@ _TELLTALES = (
     "__setitem__",
 )  # fmt: skip
 
+_NONE: Mapping[str, Any] = {}
+
 
 class Proxy(wrapt.BaseObjectProxy[Any]):
     """A stand-in that is copied, pickled and shown as what it stands for."""
 
-    #: The special methods that do more than pass on, for those things that have them.
-    _self_methods: Mapping[str, Any] = {}
+    # The special methods that do more than pass on, for those things that have them. Without an
+    # annotation: those of the class would stand before those of what it wraps.
+    _self_methods = _NONE
 
     def __reduce__(self) -> Any:
         return self.__wrapped__.__reduce__()
@@ -55,6 +58,7 @@ def _tailored(proxy: Any, kind: Any) -> Any:
             methods[name] = None
     if hasattr(kind, "__iter__") and methods.get("__contains__", kind) is None:
         methods["__contains__"] = _contains
+    methods["_self_kind"] = kind
     methods["__module__"], methods["__qualname__"] = kind.__module__, kind.__qualname__
     return type(proxy)(kind.__name__, (proxy,), methods)
 

@@ -45,6 +45,17 @@ class Spec:
     tags: tuple[str, ...]
     version: str | None
 
+    def __reduce__(self) -> Any:
+        # Of their own accord, things with slots do not pickle with the old protocols.
+        return _spec, ({name: getattr(self, name) for name in self.__slots__},)
+
+
+def _spec(values: dict[str, Any]) -> Spec:
+    spec = Spec()
+    for name, value in values.items():
+        setattr(spec, name, value)
+    return spec
+
 
 class Call(msgspec.Struct, eq=False):
     """A call being recorded. It is also what the context points at while it runs."""
@@ -78,6 +89,9 @@ class Call(msgspec.Struct, eq=False):
     inside: Active | None = None  # where the body of a stream left the context
     place: int | None = None  # of the stream, in an output that is a tuple
     size_bytes: int = CALL_BYTES
+
+    def __repr__(self) -> str:
+        return f"<generation {self.data_id}>"  # asyncio shows its tasks' callbacks, with arguments
 
     def to_row(self) -> GenerationRow:
         """Encode and redact. Runs on the recorder's thread."""

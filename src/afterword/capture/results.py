@@ -201,6 +201,10 @@ class Coroutine:
         return self.awaitable.__reduce_ex__(protocol)
 
 
+# As tracebacks, warnings and logs name it.
+Coroutine.__name__ = Coroutine.__qualname__ = "coroutine"
+
+
 class Awaited(Proxy):
     """An awaitable of any class, in front of the one that follows it."""
 
@@ -233,6 +237,12 @@ Awaited._self_methods = {
 }  # fmt: skip
 
 
+class AwaitedGenerator(Awaited):
+    """A generator-based coroutine. Python awaits the real ones without a method."""
+
+    __await__ = _await
+
+
 def awaited(awaitable: Any, call: Call) -> Any:
     """The awaitable, its result recorded as the call's output."""
     call.streamed = True
@@ -261,6 +271,7 @@ def follow(
     coroutine.is_over = False
     if type(awaitable) is types.CoroutineType:
         return coroutine
-    facade = tailored(Awaited, type(awaitable))(awaitable)
+    kind = type(awaitable)
+    facade = tailored(AwaitedGenerator if kind is types.GeneratorType else Awaited, kind)(awaitable)
     facade._self_coroutine = coroutine
     return facade

@@ -34,8 +34,8 @@ _GENERATORS = (types.GeneratorType, types.AsyncGeneratorType)
 class Streaming(Proxy):
     """What wrappers of streams share."""
 
-    #: The wrapper that this one iterates for; that one ends the call.
-    _self_for: Any = None
+    # The wrapper that this one iterates for; that one ends the call.
+    _self_for = None
 
     def __init__(self, wrapped: Any, call: Call) -> None:
         super().__init__(wrapped)

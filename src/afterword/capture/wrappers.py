@@ -11,7 +11,7 @@ from typing import Any, SupportsIndex
 import wrapt
 
 from afterword.capture.kinds import Act, call_stream, disabled, kind_of
-from afterword.capture.proxies import tailored
+from afterword.capture.proxies import Proxy, tailored
 from afterword.capture.records import Spec
 from afterword.configuration import is_disabled
 
@@ -50,6 +50,7 @@ class BoundGeneration(wrapt.BoundFunctionWrapper[..., Any]):
         return repr(self.__wrapped__)
 
 
+# Without annotations: those of the class would stand before those of what it wraps.
 class DecoratedGeneration(wrapt.FunctionWrapper[..., Any]):
     """A decorated callable."""
 
@@ -70,35 +71,80 @@ class DecoratedGeneration(wrapt.FunctionWrapper[..., Any]):
         if isinstance(wrapped, _NAMED):
             return _by_name(self)
         reduced = wrapped.__reduce_ex__(protocol)
-        return (
-            _by_name(self) if isinstance(reduced, str) else (decorated, (wrapped, self._self_spec))
-        )
+        return _by_name(self) if isinstance(reduced, str) else _as_decorated(self)
 
     def __reduce__(self) -> Any:
         return self.__reduce_ex__(2)
 
     def __copy__(self) -> Any:
-        return self._self_around(copy.copy(self.__wrapped__))
+        return _around(self, copy.copy(self.__wrapped__))
 
     def __deepcopy__(self, memo: Any) -> Any:
-        return self._self_around(copy.deepcopy(self.__wrapped__, memo))
-
-    def _self_around(self, twin: Any) -> Any:
-        return self if twin is self.__wrapped__ else decorated(twin, self._self_spec)
+        return _around(self, copy.deepcopy(self.__wrapped__, memo))
 
     def __repr__(self) -> str:
         return repr(self.__wrapped__)
 
 
+class _Calling:
+    """`__call__` of a decorated object: no function, or its frame would stand in tracebacks."""
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        return owner._self_kind.__call__ if instance is None else instance._self_call
+
+
+class DecoratedObject(Proxy):
+    """A decorated object that is called, and does not bind to instances of a class it stands in.
+
+    wrapt's function wrappers do, so such an object would pass for a method descriptor.
+    """
+
+    __call__ = _Calling()
+
+    def __init__(self, wrapped: Any, spec: Spec, act: Act, enabled: bool) -> None:
+        super().__init__(wrapped)
+        self._self_spec = spec
+        self._self_call = DecoratedGeneration(wrapped, spec, act, enabled)
+
+    def logged(self, *args: Any, **kwargs: Any) -> Any:
+        """Call it, and get (or await) `Logged(value, data_id)`."""
+        return self._self_call.logged(*args, **kwargs)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        reduced = self.__wrapped__.__reduce_ex__(protocol)
+        return reduced if isinstance(reduced, str) else _as_decorated(self)
+
+    def __reduce__(self) -> Any:
+        return self.__reduce_ex__(2)
+
+    def __copy__(self) -> Any:
+        return _around(self, copy.copy(self.__wrapped__))
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return _around(self, copy.deepcopy(self.__wrapped__, memo))
+
+
+def _as_decorated(wrapper: Any) -> Any:
+    return decorated, (wrapper.__wrapped__, wrapper._self_spec)
+
+
+def _around(wrapper: Any, twin: Any) -> Any:
+    return wrapper if twin is wrapper.__wrapped__ else decorated(twin, wrapper._self_spec)
+
+
 def decorated(function: Any, spec: Spec) -> Any:
     """The callable, its calls logged as the spec says."""
+    if type(function) is staticmethod:
+        return staticmethod(decorated(function.__func__, spec))
     act = kind_of(function)
     enabled = True
     if is_disabled():
         # wrapt then calls the function without us, except that streams have a data ID to answer.
         enabled = act is call_stream
         act = disabled(act)
-    return tailored(DecoratedGeneration, type(function))(function, spec, act, enabled)
+    binds = hasattr(type(function), "__get__") or isinstance(function, _NAMED)
+    proxy = DecoratedGeneration if binds else DecoratedObject
+    return tailored(proxy, type(function))(function, spec, act, enabled)
 
 
 def _by_name(wrapper: Any) -> Any:
