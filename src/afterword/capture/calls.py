@@ -217,7 +217,7 @@ def add_chunk(call: Call, chunk: Any) -> Any:
     """Keep one chunk of a stream as it is now, and give it back."""
     try:
         chunks: Any = call.chunks
-        if chunks is None:
+        if chunks is None and not call.done:
             chunks = _first_chunk(call, chunk)
         if call.room < 0 or call.done:
             return chunk

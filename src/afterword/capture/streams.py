@@ -154,7 +154,14 @@ def _step(self: Any, act: Callable[..., Any], *values: Any) -> Any:
 
 
 def _send(self: Any, value: Any) -> Any:
+    if value is not None and _is_fresh(self):
+        return self.__wrapped__.send(value)
     return _step(self, self.__wrapped__.send, value)
+
+
+def _is_fresh(self: Any) -> bool:
+    """Whether it is a generator that has not begun, and so refuses to be sent a value."""
+    return not self._self_call.begun and isinstance(self.__wrapped__, _GENERATORS)
 
 
 def _throw(self: Any, *error: Any) -> Any:
@@ -191,6 +198,8 @@ def _anext(self: Any) -> Any:
 
 
 def _asend(self: Any, value: Any) -> Any:
+    if value is not None and _is_fresh(self):
+        return self.__wrapped__.asend(value)
     return step(self.__wrapped__.asend(value), self, self._self_call)
 
 
