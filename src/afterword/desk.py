@@ -12,6 +12,7 @@ from itertools import chain
 from typing import Any
 
 from afterword.codec import clean
+from afterword.delivery.arrivals import arriving
 from afterword.delivery.recorder import Recorder
 from afterword.errors import DeliveryError, FeedbackRejected, InvalidInput
 from afterword.feedback.rows import FeedbackRow, to_feedback
@@ -49,6 +50,7 @@ class Desk:
         self._now = now
         self._types: dict[str, tuple[float, dict[str, FeedbackType]]] = {}
         self._places: OrderedDict[str, str] = OrderedDict()
+        self._projects: tuple[float, frozenset[str]] = (float("-inf"), frozenset())
 
     def note_place(self, data_id: str, project: str) -> None:
         """Remember that a generation of this process is in a project other than the client's."""
@@ -71,6 +73,14 @@ class Desk:
             if row is not None and row.status != "waiting":
                 return rather
         return place
+
+    def _is_alone(self, project: str) -> bool:
+        """Whether the store has no other project. A new one is seen within seconds."""
+        kept_s, projects = self._projects
+        if self._clock_s() - kept_s > _TYPES_KEPT_S:
+            projects = frozenset(self._store.projects())
+            self._projects = (self._clock_s(), projects)
+        return projects <= {project}
 
     def types(self, project: str, *, fresh: bool = False) -> dict[str, FeedbackType]:
         """The feedback types of a project by name, the defaults included."""
@@ -164,7 +174,12 @@ class Desk:
         project: str | None,
         subject: str | None,
     ) -> list[FeedbackRow]:
-        place = self.place_of(statement.data_id, project or self._project)
+        if subject is not None and project is not None and self._is_alone(project):
+            place: str | None = (
+                project  # a token names generations, not aliases, and there is nowhere else
+            )
+        else:
+            place = self.place_of(statement.data_id, project or self._project)
         if place is None and looks_minted(statement.data_id):
             alias = self.alias_of(statement.data_id)
             if alias is not None:
@@ -238,7 +253,7 @@ async def await_(
     """The awaitable twin of `wait`; the event loop is not blocked."""
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            return answers(groups, await asyncio.wrap_future(future))
+            return answers(groups, await arriving(future))
     except TimeoutError:
         raise DeliveryError(_SILENT) from None
 

@@ -108,6 +108,7 @@ def address_of(request: Request, limits: Limits) -> str | None:
     return str(parsed or host) or None
 
 
+@lru_cache(maxsize=4096)
 def _parsed(host: str) -> _Address | None:
     try:
         parsed = ipaddress.ip_address(host)
