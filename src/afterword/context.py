@@ -19,7 +19,7 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar, copy_context
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from contextvars_extras import ContextVarsRegistry
@@ -73,22 +73,9 @@ class Trail:
     """
 
     __slots__ = (
-        "__weakref__",
-        "_before",
-        "_owner",
-        "_reserved",
-        "_session",
-        "_user",
-        "client_gone",
-        "data_id",
-        "data_ids",
-        "done",
-        "metadata",
-        "parent",
-        "subject",
-        "trail",
-        "upcoming",
-    )
+        "__weakref__", "_before", "_owner", "_reserved", "_session", "_user", "client_gone", "data_id",
+        "data_ids", "done", "metadata", "parent", "subject", "trail", "upcoming",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -205,22 +192,47 @@ class Trail:
 
 
 class _Owner:
-    """The thread and task that an implicit trail belongs to.
+    """The thread and task, or the job of a thread pool, that an implicit trail belongs to.
 
-    A task or thread started later may inherit the pointer in its copied context; it must not find
-    a neighbour's IDs there, so an implicit trail counts only where it was made.
+    A task or thread started later may inherit the pointer in its copied context, and a pool's
+    thread goes from job to job; none must find a neighbour's IDs there, so an implicit trail counts
+    only where it was made.
     """
 
-    __slots__ = ("task", "thread")
+    __slots__ = ("job", "task", "thread")
 
     def __init__(self) -> None:
         self.thread = threading.get_ident()
         task = _current_task()
         self.task = None if task is None else weakref.ref(task)
+        job = None if task is not None else _current_job()
+        self.job = None if job is None else weakref.ref(job)
 
     def is_here(self) -> bool:
+        if self.thread != threading.get_ident():
+            return False
         task = None if self.task is None else self.task()
-        return self.thread == threading.get_ident() and task is _current_task()
+        if task is not _current_task():
+            return False
+        if self.job is None:
+            return True
+        job = self.job()
+        return job is not None and job is _current_job()
+
+
+def _current_job() -> Any:
+    """What this thread of a `ThreadPoolExecutor` works at; None in any other thread."""
+    pools: Any = sys.modules.get("concurrent.futures.thread")
+    try:
+        if pools is None or threading.get_ident() == threading.main_thread().ident:
+            return None
+        run = pools._WorkItem.run.__code__
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and frame.f_code is not run:
+            frame = frame.f_back
+        return None if frame is None else frame.f_locals["self"]
+    except Exception:
+        return None  # another Python has other pools, and then their threads count as plain ones
 
 
 def _current_task() -> Any:
