@@ -39,6 +39,7 @@ LAYERS = {
     "capture": 4,
     "asgi": 5,
     "server": 5,
+    "importing": 5,
     "insight": 5,
     "cli": 6,
 }

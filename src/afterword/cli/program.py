@@ -7,6 +7,7 @@ import click
 from afterword.cli.demo.command import demo
 from afterword.cli.doctor.command import doctor
 from afterword.cli.erase import erase
+from afterword.cli.importing import import_
 
 __all__ = ["program"]
 
@@ -20,3 +21,4 @@ def program() -> None:
 program.add_command(demo)
 program.add_command(doctor)
 program.add_command(erase)
+program.add_command(import_)
