@@ -216,10 +216,10 @@ def end_stream(call: Call, status: str) -> None:
 def add_chunk(call: Call, chunk: Any) -> Any:
     """Keep one chunk of a stream as it is now, and give it back."""
     try:
-        chunks: Any = call.chunks
-        if chunks is None and not call.done:
-            chunks = _first_chunk(call, chunk)
-        if call.room < 0 or call.done:
+        if call.done:
+            return chunk
+        chunks: Any = call.chunks if call.chunks is not None else _first_chunk(call, chunk)
+        if call.room < 0:
             return chunk
         if type(chunks) is not list:
             chunks.append(chunk)

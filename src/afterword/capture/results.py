@@ -8,11 +8,21 @@ import functools
 import inspect
 import io
 import operator
+import sys
 import types
 from collections.abc import Callable, Generator
 from typing import Any, SupportsIndex
 
-from afterword.capture.calls import OPEN, begin, end_ok, end_raised, end_stream, note_fault, place
+from afterword.capture.calls import (
+    OPEN,
+    begin,
+    end_ok,
+    end_raised,
+    end_stream,
+    note_fault,
+    place,
+    quietly,
+)
 from afterword.capture.proxies import Proxy, tailored
 from afterword.capture.records import Call, Spec
 from afterword.capture.signatures import Logged
@@ -93,7 +103,7 @@ def _first_stream(result: tuple[Any, ...], call: Call) -> tuple[Any, ...] | None
 
 def _future(future: Any, call: Call) -> Any:
     """The future itself: its end is heard of from it, and nothing of it is retrieved."""
-    future.add_done_callback(functools.partial(_settled, call))
+    future.add_done_callback(functools.partial(quietly, call.client, _settled, call))
     call.streamed = True
     OPEN[id(call)] = call
     return future
@@ -178,8 +188,9 @@ class Coroutine:
             if call is not None and not call.done and not self.is_over:
                 finalise(call.inside or call, setattr, self, "awaitable", None)
                 end_stream(call, "abandoned")
-        except Exception:
-            pass  # the interpreter is going down
+        except Exception as error:
+            if not sys.is_finalizing():
+                note_fault(self.client, "letting a coroutine go", error)
 
     # Every other question is the coroutine's own to answer.
 

@@ -8,6 +8,7 @@ stream.
 from __future__ import annotations
 
 import functools
+import sys
 import types
 from collections.abc import Callable, Generator
 from typing import Any
@@ -61,8 +62,8 @@ class Stream(Streaming):
                 finalise(call.inside or call, setattr, self, "__wrapped__", None)
                 if self._self_for is None:
                     _left(call, generator)
-        except Exception:
-            pass  # the interpreter is going down
+        except Exception as error:
+            _not_at_exit(self, error)
 
 
 class Unrecorded(Proxy):
@@ -80,8 +81,13 @@ class Source(Streaming):
         try:
             if not self._self_taken:
                 end_stream(self._self_call, "ok")
-        except Exception:
-            pass  # the interpreter is going down
+        except Exception as error:
+            _not_at_exit(self, error)
+
+
+def _not_at_exit(wrapper: Streaming, error: Exception) -> None:
+    if not sys.is_finalizing():
+        note_fault(wrapper._self_call.client, "letting a stream go", error)
 
 
 def stream(iterator: Any, call: Call) -> Any:
@@ -184,9 +190,14 @@ def _iterator(self: Any, make: Callable[[Any], Any]) -> Any:
     iterator = _within(self._self_call, make, self.__wrapped__)
     if iterator is self.__wrapped__:
         return self
-    wrapper = tailored(Stream, type(iterator))(iterator, self._self_call)
-    wrapper._self_for = self
-    return wrapper
+    wrapper = quietly(self._self_call.client, _stand_in, iterator, self)
+    return iterator if wrapper is None else wrapper
+
+
+def _stand_in(iterator: Any, wrapper: Any) -> Any:
+    made = tailored(Stream, type(iterator))(iterator, wrapper._self_call)
+    made._self_for = wrapper
+    return made
 
 
 def _anext(self: Any) -> Any:
@@ -278,7 +289,7 @@ def _leave(self: Any, act: Callable[..., Any], *values: Any) -> Any:
             quietly(call.client, ended, call, self.__wrapped__, error)
         raise
     if hasattr(value, "__await__"):
-        return _passing(value, self, call, left)
+        return quietly(call.client, _passing, value, self, call, left) or value
     quietly(call.client, left, value)
     return value
 
@@ -301,13 +312,15 @@ def _never_begun(call: Call) -> None:
 
 
 def _enter(self: Any) -> Any:
-    return _entered(self, _within(self._self_call, self.__wrapped__.__enter__))
+    value = _within(self._self_call, self.__wrapped__.__enter__)
+    return self if value is self.__wrapped__ else value
 
 
 def _aenter(self: Any) -> Any:
-    entering = _within(self._self_call, self.__wrapped__.__aenter__)
+    call = self._self_call
+    entering = _within(call, self.__wrapped__.__aenter__)
     then = functools.partial(_entered, self)
-    return _passing(entering, self, self._self_call, then)
+    return quietly(call.client, _passing, entering, self, call, then) or entering
 
 
 def _entered(self: Any, value: Any) -> Any:
@@ -337,13 +350,17 @@ def _aiter_anew(self: Any) -> Any:
 def _iterator_anew(self: Any, make: Callable[[Any], Any]) -> Any:
     call = self._self_call
     if self._self_taken:
-        call = sibling(call)
+        call = quietly(call.client, sibling, call)
+        if call is None:
+            return make(self.__wrapped__)
     self._self_taken = True
     try:
-        return stream(_within(call, make, self.__wrapped__), call)
+        iterator = _within(call, make, self.__wrapped__)
     except Exception as error:
         quietly(call.client, end_raised, call, error)
         raise
+    followed = quietly(call.client, stream, iterator, call)
+    return iterator if followed is None else followed
 
 
 def _passed(act: Callable[[Any], Any]) -> Callable[[Any], Any]:
