@@ -193,10 +193,11 @@ def serving() -> Iterator[FeedbackServer]:
 
 
 @contextmanager
-def running(app: ASGIApp) -> Iterator[str]:
-    """Serves an app under the strict policy on a free loopback port; gives its URL."""
+def running(app: ASGIApp, *, strict: bool = True) -> Iterator[str]:
+    """Serves an app, under the strict policy or its own, on a free loopback port; gives its URL."""
     listener = create_server(("127.0.0.1", 0))  # open at once: no need to wait for the thread
-    web = uvicorn.Server(uvicorn.Config(_strict(app), log_level="warning", lifespan="off"))
+    app = _strict(app) if strict else app
+    web = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=web.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:

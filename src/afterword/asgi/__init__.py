@@ -10,6 +10,7 @@
 
 from afterword.asgi.issuing import handle, sse_event
 from afterword.asgi.limits import Limits
+from afterword.asgi.links import link
 from afterword.asgi.middleware import FeedbackMiddleware
 from afterword.asgi.routes import feedback_app, feedback_routes
 
@@ -19,5 +20,6 @@ __all__ = [
     "feedback_app",
     "feedback_routes",
     "handle",
+    "link",
     "sse_event",
 ]

@@ -51,6 +51,18 @@ def check_origin(request: Request, origins: frozenset[str]) -> None:
         raise Refused(403, "this origin may not post here")
 
 
+def is_cross_site(request: Request) -> bool:
+    """Whether a page of another site posts a form that only a page of this one has.
+
+    A page that tells no referrer posts its own forms with the origin `null`, as the Fetch standard
+    says; there `Sec-Fetch-Site` tells, which no page can set.
+    """
+    origin = request.headers.get("origin", "null")
+    if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        return True
+    return origin != "null" and origin not in _own_origins(request)
+
+
 def cors_headers(origin: str) -> Mapping[str, str]:
     """What lets the pages of one other site post and read the answer; never with credentials."""
     return {

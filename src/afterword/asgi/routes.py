@@ -1,7 +1,7 @@
 """The helper routes: the one part of a user's system that strangers write to (layer 5).
 
-``POST /``, ``POST /mine`` and ``GET /afterword.js``, below whatever path they are mounted at. The
-token in the body is the only authority; nothing is written by GET.
+``POST /``, ``POST /mine``, ``GET /afterword.js`` and the page of one-tap links, below whatever path
+they are mounted at. The token is the only authority; nothing is written by GET.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from starlette.types import Scope
 from afterword.asgi.bodies import feedback_entries, json_body, token_list
 from afterword.asgi.browser import module_source
 from afterword.asgi.limits import Limits, Rates, address_of
+from afterword.asgi.links import TapPage
 from afterword.asgi.origins import check_origin, check_origins, cors_headers
 from afterword.asgi.refusals import Refused, json_response
 from afterword.asgi.tokens import Claims, Keyring, read, subject_of
@@ -90,12 +91,14 @@ class FeedbackRoutes:
         self._client = client
         self._rates = Rates(clock_s)
         self._now_s = now_s
+        self._tap_page = TapPage(lambda: self.client, limits, self._rates, now_s)
 
     def routes(self) -> list[Route]:
         return [
             _HomeRoute("/", partial(self.answered, self.give), methods=_METHODS),
             Route("/mine", partial(self.answered, self.mine), methods=_METHODS),
             Route("/afterword.js", self.script, methods=["GET"]),
+            Route("/tap/{token}", self._tap_page.answered, methods=_METHODS),
         ]
 
     @property

@@ -94,14 +94,14 @@ def mint(
         payload = _Payload(
             audience="feedback",
             project=project,
-            data_ids=[_short(data_id) for data_id in data_ids[:kept]],
+            data_ids=[short_id(data_id) for data_id in data_ids[:kept]],
             types=None if types is None else list(types),
-            subject=_unbase64(subject),
+            subject=bytes_of(subject),
             bound=bound,
             issued_s=now_s,
             expires_s=expires_s,
         )
-        signed = f"aw1.{key_id}.{_base64(_pack(payload))}"
+        signed = f"aw1.{key_id}.{base64_of(_pack(payload))}"
         if len(signed) + 1 + _MAC_CHARS <= MAX_CHARS:
             return f"{signed}.{_mac(secret, signed)}"
     raise InvalidInput(
@@ -126,8 +126,8 @@ def read(token: object, keyring: Keyring, *, now_s: int) -> Claims:
     if not hmac.compare_digest(mac, expected) or secret is None:
         raise TokenRejected
     try:
-        said = _unpack(_unbase64(payload))
-        data_ids = tuple(_long(data_id) for data_id in said.data_ids)
+        said = _unpack(bytes_of(payload))
+        data_ids = tuple(long_id(data_id) for data_id in said.data_ids)
     except (ValueError, msgspec.MsgspecError):
         raise TokenRejected from None
     if now_s >= said.expires_s + SKEW_S or now_s < said.issued_s - SKEW_S:
@@ -137,7 +137,7 @@ def read(token: object, keyring: Keyring, *, now_s: int) -> Claims:
         project=said.project,
         data_ids=data_ids,
         types=None if said.types is None else tuple(said.types),
-        subject=_base64(said.subject),
+        subject=base64_of(said.subject),
         bound=said.bound,
         issued_s=said.issued_s,
         expires_s=said.expires_s,
@@ -150,19 +150,20 @@ def subject_of(keyring: Keyring, key_id: str, kind: str, name: str) -> str | Non
     if secret is None:
         return None
     text = f"{kind}:{name}".encode("utf-8", "surrogatepass")
-    return _base64(_digest(secret, b"afterword feedback-subject/1", text)[:_SUBJECT_BYTES])
+    return base64_of(digest(secret, b"afterword feedback-subject/1", text)[:_SUBJECT_BYTES])
 
 
 def random_subject() -> str:
     """A subject for someone nobody knows."""
-    return _base64(secrets.token_bytes(_SUBJECT_BYTES))
+    return base64_of(secrets.token_bytes(_SUBJECT_BYTES))
 
 
 def _mac(secret: bytes, signed: str) -> str:
-    return _base64(_digest(secret, b"afterword feedback-token/1", signed.encode("ascii")))
+    return base64_of(digest(secret, b"afterword feedback-token/1", signed.encode("ascii")))
 
 
-def _digest(secret: bytes, purpose: bytes, text: bytes) -> bytes:
+def digest(secret: bytes, purpose: bytes, text: bytes) -> bytes:
+    """HMAC-SHA256 with the key that this secret has for this one purpose."""
     # A copy costs less than a new HMAC, and a short update does not let go of the GIL.
     keyed = _keyed(secret, purpose).copy()
     keyed.update(text)
@@ -175,7 +176,8 @@ def _keyed(secret: bytes, purpose: bytes) -> hmac.HMAC:
     return hmac.new(hmac.digest(extracted, purpose + b"\x01", "sha256"), digestmod="sha256")
 
 
-def _short(data_id: str) -> bytes | str:
+def short_id(data_id: str) -> bytes | str:
+    """A data ID as it travels: a UUID as its 16 bytes."""
     try:
         packed = uuid.UUID(data_id)
     except ValueError:
@@ -183,7 +185,12 @@ def _short(data_id: str) -> bytes | str:
     return packed.bytes if str(packed) == data_id else data_id
 
 
-def _long(data_id: Any) -> str:
+def long_id(data_id: Any) -> str:
+    """The data ID that travelled so.
+
+    Raises:
+        ValueError: it is none.
+    """
     if isinstance(data_id, bytes):
         return str(uuid.UUID(bytes=data_id))
     if isinstance(data_id, str):
@@ -191,12 +198,18 @@ def _long(data_id: Any) -> str:
     raise ValueError("a data ID is text or the bytes of a UUID")
 
 
-def _base64(data: bytes) -> str:
+def base64_of(data: bytes) -> str:
+    """Unpadded base64url."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
-def _unbase64(text: str) -> bytes:
+def bytes_of(text: str) -> bytes:
+    """The bytes of canonical unpadded base64url.
+
+    Raises:
+        ValueError: it is something else.
+    """
     data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    if _base64(data) != text:
+    if base64_of(data) != text:
         raise ValueError("not canonical base64url")
     return data
