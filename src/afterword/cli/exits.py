@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import click
 
+from afterword.cli.terminal import printable
 from afterword.errors import AfterwordError, ConfigError, InvalidInput
 
 __all__ = ["WrongSetup", "run"]
@@ -42,5 +43,5 @@ def run(program: click.Group) -> NoReturn:
 
 
 def _end(message: str, exit_code: int) -> NoReturn:
-    click.echo(f"afterword: {' '.join(message.split())}", err=True)
+    click.echo(f"afterword: {printable(' '.join(message.split()))}", err=True)
     sys.exit(exit_code)

@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from afterword.cli.terminal import printable
 from afterword.client import Client
 from afterword.configuration import check_project
 from afterword.importing import Outcome, import_file
@@ -63,7 +64,7 @@ def humanloop(files: tuple[Path, ...], url: str | None, project: str | None) -> 
         client.close()
     problems = [problem for outcome in outcomes for problem in outcome.problems]
     for problem in problems:
-        click.echo(str(problem), err=True)
+        click.echo(printable(str(problem)), err=True)
     generations = sum(outcome.generations for outcome in outcomes)
     feedback = sum(outcome.feedback for outcome in outcomes)
     click.echo(f"{generations} generations and {feedback} feedback imported")

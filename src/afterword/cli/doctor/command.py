@@ -9,6 +9,7 @@ import click
 from afterword.cli.doctor.app_checks import AppUnderTest, check_app
 from afterword.cli.doctor.findings import Broken, Findings
 from afterword.cli.doctor.store_checks import check_store, settings_of
+from afterword.cli.terminal import printable
 from afterword.client import Client
 from afterword.configuration import configuration
 
@@ -43,7 +44,7 @@ def doctor(
     """
     settings = configuration(url=url)
     for name, value in settings_of(settings, os.environ).items():
-        click.echo(f"      {name}: {value}")
+        click.echo(printable(f"      {name}: {value}"))
     findings = Findings()
     client = Client(settings.url)
     try:
@@ -57,7 +58,8 @@ def doctor(
     finally:
         client.close()
         for finding in findings.all:
-            click.echo(f"{'ok' if finding.holds else 'BROKEN':<6}{finding.link}: {finding.seen}")
+            mark = "ok" if finding.holds else "BROKEN"
+            click.echo(printable(f"{mark:<6}{finding.link}: {finding.seen}"))
     broken = findings.first_broken
     if broken is not None:
         raise click.ClickException(f"the first broken link is: {broken.link}")

@@ -1,0 +1,135 @@
+"""Text of the app and of strangers that gets near our headers and our records."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any
+
+import anyio
+import pytest
+from feedback_desk import Desk, forbidden
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from raw_requests import ID, TOKEN, headers_of, respond
+from starlette.types import Receive, Scope, Send
+
+import afterword
+from afterword import Client
+from afterword.asgi import FeedbackMiddleware
+from afterword.errors import InvalidInput
+from afterword.ids import is_data_id, new_id
+
+SAFE = re.compile(rb"[A-Za-z0-9._-]{1,400}\Z")
+CORPUS = [
+    "a\r\nX-Evil: 1", "a\nSet-Cookie: a=b", "a\x00b", "a\u2028b", "\u202ea", "é", "\ud800", "\x7f",
+    "<script>alert(1)</script>", "\x1b]0;owned\x07", "=1+1", "a b", "a\tb", "%0d%0aX: 1", "a" * 5000,
+]  # fmt: skip
+anything = st.text(max_size=40) | st.sampled_from(CORPUS)
+
+
+@pytest.fixture(scope="module")
+def shared() -> Any:
+    client = Client("memory:", project="web", secret="k1:0123456789abcdef0123456789abcdef")
+    yield client
+    client.close()
+
+
+@settings(max_examples=150, deadline=None)
+@given(user=anything, session=anything, data_id=anything, name=anything)
+def test_no_text_of_the_app_gets_into_our_headers(
+    shared: Client, user: str, session: str, data_id: str, name: str
+) -> None:
+    @afterword.generation(client=shared)
+    def answer() -> str:
+        return name
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            with afterword.trail(data_id=data_id):
+                answer()
+        except InvalidInput:
+            assert not is_data_id(data_id)
+        answer()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"hi"})
+
+    wrapped = FeedbackMiddleware(
+        app, client=shared, user=lambda scope: user, session=lambda scope: session
+    )
+    headers = headers_of(anyio.run(respond, wrapped))
+    assert set(headers) == {ID, TOKEN}
+    assert SAFE.match(headers[ID])
+    assert SAFE.match(headers[TOKEN])
+
+
+@pytest.mark.parametrize("text", CORPUS)
+def test_an_id_from_outside_that_no_header_could_hold_is_refused(client: Client, text: str) -> None:
+    if not is_data_id(text):
+        with pytest.raises(InvalidInput):
+            client.log(data_id=text, output="x")
+
+
+STEERING = {
+    "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    "tracestate": "project=evil",
+    "baggage": "afterword.project=evil,user=eve",
+    "afterword-data-id": "evil",
+    "afterword-feedback-token": "evil",
+    "afterword-project": "evil",
+    "x-afterword-project": "evil",
+    "x-project": "evil",
+    "x-user": "eve",
+    "x-forwarded-user": "eve",
+    "remote-user": "eve",
+    "authorization": "Bearer eve",
+    "cookie": "user=eve; afterword=evil",
+    "langsmith-project": "evil",
+    "x-api-key": "evil",
+}
+
+
+@pytest.mark.anyio
+async def test_no_header_of_a_request_steers_what_is_recorded(client: Client) -> None:
+    @afterword.generation(client=client)
+    def answer() -> str:
+        return "hi"
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        answer()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"hi"})
+
+    given = [(name.encode(), value.encode()) for name, value in STEERING.items()]
+    headers = headers_of(await respond(FeedbackMiddleware(app, client=client), headers=given))
+    kept = client.get(headers[ID].decode())
+    assert kept is not None
+    assert uuid.UUID(kept.id).version == 7
+    found = (kept.project, kept.user, kept.session, kept.parent_id, kept.trace_id)
+    assert found == ("web", None, None, None, None)
+    assert not kept.metadata
+    assert not kept.inputs
+
+
+def test_no_body_can_name_another_project(desk: Desk) -> None:
+    data_id = new_id()
+    for more in ({"project": "other"}, {"user": "eve"}, {"subject": "eve"}, {"source": "code"},
+                 {"id": "x"}):  # fmt: skip
+        response = desk.post(token=desk.token(data_id), type="rating", value="good", **more)
+        assert response.status_code == 422
+        entry = {"type": "rating", "value": "good", **more}
+        assert desk.post(token=desk.token(data_id), feedback=[entry]).status_code == 422
+    assert desk.client.get(data_id) is None
+
+
+def test_the_neighbours_of_a_data_id_are_of_no_use(desk: Desk) -> None:
+    data_id = uuid.UUID(desk.client.log(output="An answer."))
+    token = desk.token()
+    answers = {
+        forbidden(desk, token, data_id=str(uuid.UUID(int=data_id.int + step)))
+        for step in range(-20, 21)
+    }
+    assert len(answers) == 1
+    found = desk.client.get(str(data_id))
+    assert found is not None
+    assert found.feedback == []
