@@ -59,6 +59,9 @@ _VAR = cast("ContextVar[Active | None]", _Vars.__dict__["active"].context_var)
 get_active: Callable[[], Active | None] = _VAR.get
 set_active: Callable[[Active | None], Any] = _VAR.set
 
+#: Until Python 3.12 the garbage collector may run in the middle of a ContextVar's `set`, and another
+#: one in the same context would free what that one is copying.
+COLLECTED_ANYWHERE = sys.version_info < (3, 12)
 _NOTHING = object()
 #: While the garbage collector runs: what the context pointed at when it began, and in which thread.
 #: What finalisers do then is not part of that.
@@ -262,8 +265,6 @@ def is_collecting() -> bool:
 def finalise(active: Active, act: Callable[..., Any], *values: Any) -> Any:
     """`act(*values)` with the pointer at `active`, inside a finaliser."""
     if is_collecting():
-        # Until Python 3.12 the collector may run in the middle of a ContextVar's `set`, and another
-        # one in the same context would free what that one is copying.
         return copy_context().run(_pointing, active, act, *values)
     return _pointing(active, act, *values)
 
@@ -302,12 +303,6 @@ def running(active: Active | None) -> Active | None:
     while active is not None and (active.data_id is None or active.done):
         active = active.parent
     return active
-
-
-def is_outermost(call: Active) -> bool:
-    """Whether no call of the same trail is around this one."""
-    parent = call.parent
-    return parent is None or parent.trail.data_ids is not call.trail.data_ids
 
 
 def enlist(trail: Trail, data_id: str) -> None:
@@ -392,8 +387,12 @@ def _during_collection(phase: str, info: Mapping[str, int]) -> None:
     """
     if phase == "start":
         ASIDE[:] = get_active(), threading.get_ident()
-    else:
-        ASIDE[:] = _NOTHING, 0
+        return
+    before = ASIDE[0]
+    ASIDE[:] = _NOTHING, 0
+    # What finalisers called may have opened a trail here; before 3.12 such calls go unrecorded.
+    if not COLLECTED_ANYWHERE and get_active() is not before:
+        set_active(before)
 
 
 gc.callbacks.append(_during_collection)

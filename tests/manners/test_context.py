@@ -291,6 +291,10 @@ def deep() -> Iterator[None]:
     sys.setrecursionlimit(before)
 
 
+#: Python 3.12 bounds calls through C, which wrapt's are, and nothing sets that bound.
+DEPTH = 400 if sys.version_info[:2] == (3, 12) else 900
+
+
 @pytest.mark.usefixtures("deep")
 def test_a_recursion_of_900_calls_has_900_parents(client: Client) -> None:
     @afterword.generation
@@ -300,7 +304,7 @@ def test_a_recursion_of_900_calls_has_900_parents(client: Client) -> None:
         assert afterword.current_data_id() == mine
         return [*below, mine]
 
-    ids = dig(900)
+    ids = dig(DEPTH)
     assert afterword.current_data_id() is None
     found = {each.id: each for each in everything(client)}
     assert [found[str(each)].parent_id for each in ids] == [*ids[1:], None]

@@ -137,8 +137,7 @@ _PREDICATES = [
     if name.startswith("is") and name not in ("iskeyword", "istraceback")
 ]
 _QUESTIONS = (
-    inspect.signature, inspect.getdoc, inspect.getsource, inspect.getsourcelines, inspect.getfullargspec,
-    inspect.getcomments, inspect.get_annotations, typing.get_type_hints, typing.get_overloads,
+    inspect.signature, inspect.getdoc, inspect.getsource, inspect.getsourcelines, inspect.getcomments, inspect.get_annotations, typing.get_type_hints, typing.get_overloads,
     inspect.getclosurevars, asyncio.iscoroutinefunction, neutral, bool, callable,
 )  # fmt: skip
 _TYPES = (
@@ -155,7 +154,10 @@ def predicates(kind: Kind, module: ModuleType) -> Any:
 
 def questions(kind: Kind, module: ModuleType) -> Any:
     found = kind.find(module)
-    return [(ask.__name__, neutral(outcome(ask, found))) for ask in _QUESTIONS]
+    asked = [(ask.__name__, neutral(outcome(ask, found))) for ask in _QUESTIONS]
+    if isinstance(found, (types.FunctionType, types.MethodType)):  # of objects 3.13 asks otherwise
+        asked.append(("getfullargspec", neutral(inspect.getfullargspec(found))))
+    return asked
 
 
 def kinds_of_types(kind: Kind, module: ModuleType) -> Any:
@@ -182,6 +184,8 @@ def annotations(kind: Kind, module: ModuleType) -> Any:
 
 def unwrapping(kind: Kind, module: ModuleType) -> Any:
     inner = inspect.unwrap(kind.find(module))
+    # Since Python 3.13 a classmethod binds as any method does, and unwrapping goes past that.
+    inner = getattr(inner, "__func__", inner)
     return neutral(inner), neutral(type(inner))
 
 
@@ -265,6 +269,8 @@ def specified_mocks(kind: Kind, module: ModuleType) -> Any:
         return None  # of ours a mock knows the signature, which it does not of bare partials
     twin = mock.create_autospec(found)
     refused = outcome(twin, "why", "kind", 1, 2, 3)
+    if inspect.iscoroutine(refused[1]):
+        refused[1].close()
     return type(twin).__name__, refused[0], inspect.iscoroutinefunction(twin)
 
 

@@ -8,23 +8,32 @@ from typing import Any
 
 
 class Names:
-    """The parameter names of a function. `positional` are those arguments by position fill."""
+    """The parameter names of a function. `positional` are those arguments by position fill.
 
-    __slots__ = ("gathers", "positional")
+    `bound` is how many of the first are never shown: a classmethod around a decorated function
+    passes the class as an argument since Python 3.13.
+    """
+
+    __slots__ = ("bound", "gathers", "positional")
 
     def __init__(
         self,
         positional: tuple[str, ...] = (),
         gathers: str | None = None,
+        bound: int = 0,
     ) -> None:
         self.positional = positional
         self.gathers = gathers
+        self.bound = bound
 
     def __reduce__(self) -> Any:
-        return Names, (self.positional, self.gathers)
+        return Names, (self.positional, self.gathers, self.bound)
 
     def bind(self, args: Any, kwargs: dict[str, Any], skip: int) -> dict[str, Any]:
         """The arguments by name, in the order given. `skip` leaves out a bound first parameter."""
+        if self.bound and not skip:
+            args = args[self.bound :]
+            skip = self.bound
         names = self.positional[skip:] if skip else self.positional
         bound: dict[str, Any] = dict(zip(names, args, strict=False))
         if len(args) > len(names):
@@ -48,4 +57,7 @@ def names_of(function: Callable[..., Any]) -> Names:
     gathers = [
         parameter.name for parameter in parameters if parameter.kind is parameter.VAR_POSITIONAL
     ]
-    return Names(positional, gathers[0] if gathers else None)
+    scope = getattr(function, "__qualname__", "").rpartition(".")[0]
+    in_class = bool(scope) and not scope.endswith("<locals>")
+    bound = 1 if in_class and positional[:1] == ("cls",) else 0
+    return Names(positional, gathers[0] if gathers else None, bound)

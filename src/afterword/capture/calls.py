@@ -18,6 +18,7 @@ from afterword.capture.records import CALL_BYTES, OVERFULL, UNWANTED, Call, Spec
 from afterword.client import Client
 from afterword.context import (
     ASIDE,
+    COLLECTED_ANYWHERE,
     enlist,
     get_active,
     implicit_trail,
@@ -30,9 +31,6 @@ from afterword.delivery.faults import Faults
 from afterword.ids import new_id
 from afterword.snapshot import MAX_BYTES, Packed, size_bytes, snapshot
 
-#: Until Python 3.12 the garbage collector may run where the context must not be changed, so what a
-#: finaliser calls then goes unrecorded.
-_COLLECTED_ANYWHERE = sys.version_info < (3, 12)
 _MAX_CHUNKS = 100_000
 
 #: Faults met before there is a client to count them.
@@ -105,8 +103,8 @@ def place(spec: Spec, arguments: Any, skip: int) -> Call | None:
             client = default_client()
         active = get_active()
         if active is ASIDE[0] and is_collecting():
-            if _COLLECTED_ANYWHERE:
-                return None
+            if COLLECTED_ANYWHERE:
+                return None  # the context must not be changed now
             active = None
         if active is None:
             active = trail = implicit_trail()

@@ -58,6 +58,9 @@ def _tailored(proxy: Any, kind: Any) -> Any:
             methods[name] = None
     if hasattr(kind, "__iter__") and methods.get("__contains__", kind) is None:
         methods["__contains__"] = _contains
+    for name in ("__firstlineno__", "__static_attributes__"):  # of classes, since Python 3.13
+        if hasattr(kind, name):
+            methods[name] = getattr(kind, name)
     methods["_self_kind"] = kind
     methods["__module__"], methods["__qualname__"] = kind.__module__, kind.__qualname__
     return type(proxy)(kind.__name__, (proxy,), methods)
