@@ -8,3 +8,8 @@ import os
 for _name in list(os.environ):
     if _name.startswith(("AFTERWORD_", "ANTHROPIC_", "OPENAI_")):
         del os.environ[_name]
+
+import afterword.snapshot  # noqa: E402 - the environment has to be clean first
+
+# How much of a value is recorded must not depend on how busy this machine is.
+afterword.snapshot.MAX_MS = 60_000.0
