@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any, cast
 
-import anyio
 from starlette.requests import Request
 
 from afterword.asgi.limits import Limits
@@ -29,9 +29,7 @@ async def json_body(request: Request, limits: Limits) -> dict[str, Any]:
         raise Refused(415, "the body must not be compressed")
     data = await _bytes(request, limits)
     try:
-        value = json.loads(
-            data.decode(), parse_constant=_refuse_constant, object_pairs_hook=_without_twins
-        )
+        value = _JSON.decode(data.decode())
     except (ValueError, RecursionError):
         raise Refused(400, "the body is not JSON") from None
     if not isinstance(value, dict):
@@ -47,15 +45,16 @@ async def _bytes(request: Request, limits: Limits) -> bytes:
     if declared.isdecimal() and int(declared[:18]) > limits.body_bytes:
         raise too_large
     data = b""
-    with anyio.move_on_after(limits.read_timeout_s) as deadline:
-        async for chunk in request.stream():
-            data += chunk
-            if len(data) > limits.body_bytes:
-                raise too_large
-    if deadline.cancelled_caught:
+    try:
+        async with asyncio.timeout(limits.read_timeout_s):
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > limits.body_bytes:
+                    raise too_large
+    except TimeoutError:
         # HTTP/2 has no such header; there a stream ends without its connection.
         closing = {"Connection": "close"} if request.get("http_version", "1.1")[0] == "1" else None
-        raise Refused(408, "the body took too long to arrive", headers=closing)
+        raise Refused(408, "the body took too long to arrive", headers=closing) from None
     return data
 
 
@@ -145,3 +144,6 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(fields) != len(pairs):
         raise ValueError("a name stands twice in an object")
     return fields
+
+
+_JSON = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_without_twins)

@@ -102,6 +102,11 @@ def address_of(request: Request, limits: Limits) -> str | None:
             if _parsed(hop) is None:
                 break
             host = hop
+    return _counted_as(host)
+
+
+@lru_cache(maxsize=4096)
+def _counted_as(host: str) -> str | None:
     parsed = _parsed(host)
     if isinstance(parsed, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((parsed, 64), strict=False))
