@@ -35,6 +35,7 @@ LAYERS = {
     "listing": 3,
     "desk": 3,
     "client": 3,
+    "prompts": 3,
     "default": 3,
     "capture": 4,
     "asgi": 5,

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from afterword.client import Client
 from afterword.errors import ConfigError, DeliveryError, StoreError
+from afterword.server.humanloop import humanloop_routes
 from afterword.server.pages.rendering import error_page
 from afterword.server.pages.views import LogsPages
 from afterword.server.security import SecurityHeaders
@@ -29,7 +30,7 @@ def create_app(client: Client | None = None) -> Starlette:
     later. There is no access control here: mount it behind your own, or serve it on loopback.
     """
     return _SecuredApp(
-        routes=LogsPages(client).routes(),
+        routes=[*humanloop_routes(client), *LogsPages(client).routes()],
         exception_handlers={
             HTTPException: _http_error,
             StoreError: _store_away,
