@@ -177,6 +177,7 @@ def attributes(kind: Kind, module: ModuleType) -> Any:
 
 def annotations(kind: Kind, module: ModuleType) -> Any:
     found = kind.find(module)
+    getattr(type(found), "__annotations__", None)  # Python then keeps an empty dict in that class
     return neutral(getattr(found, "__annotations__", None)), outcome(
         lambda: list(inspect.signature(found, eval_str=True).parameters)
     )

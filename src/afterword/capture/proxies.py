@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, SupportsIndex
 
@@ -16,11 +17,14 @@ import wrapt
 #: What wrapt adds that makes a thing pass for what it is not. None is how Python spells "not mine".
 _TELLTALES = (
     "__aenter__", "__aexit__", "__complex__", "__contains__", "__delitem__", "__enter__",
-    "__exit__", "__float__", "__getitem__", "__index__", "__int__", "__len__", "__reversed__",
-    "__setitem__",
+    "__exit__", "__float__", "__getitem__", "__index__", "__int__", "__iter__", "__len__",
+    "__reversed__", "__setitem__",
 )  # fmt: skip
 
 _NONE: Mapping[str, Any] = {}
+
+# In each class of ours, or to ask one for its annotations would put an empty dict before it.
+_ANNOTATIONS = inspect.getattr_static(wrapt.BaseObjectProxy, "__annotations__")
 
 
 class Proxy(wrapt.BaseObjectProxy[Any]):
@@ -61,6 +65,7 @@ def _tailored(proxy: Any, kind: Any) -> Any:
     for name in ("__firstlineno__", "__static_attributes__"):  # of classes, since Python 3.13
         if hasattr(kind, name):
             methods[name] = getattr(kind, name)
+    methods["__annotations__"] = _ANNOTATIONS
     methods["_self_kind"] = kind
     methods["__module__"], methods["__qualname__"] = kind.__module__, kind.__qualname__
     return type(proxy)(kind.__name__, (proxy,), methods)
