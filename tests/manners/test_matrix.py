@@ -177,7 +177,8 @@ def attributes(kind: Kind, module: ModuleType) -> Any:
 
 def annotations(kind: Kind, module: ModuleType) -> Any:
     found = kind.find(module)
-    getattr(type(found), "__annotations__", None)  # Python then keeps an empty dict in that class
+    if isinstance(found, types.FunctionType):
+        getattr(type(found), "__annotations__", None)  # makes Python keep an empty dict in a class
     return neutral(getattr(found, "__annotations__", None)), outcome(
         lambda: list(inspect.signature(found, eval_str=True).parameters)
     )

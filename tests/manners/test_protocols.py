@@ -375,7 +375,7 @@ def test_an_async_generator_does_as_its_bare_twin_and_is_one_record(
 
 @pytest.mark.long
 @given(body=_bodies, steps=_steps)
-@_settings(3000)
+@_settings(1000)
 def test_a_generator_does_as_its_bare_twin_in_many_more_ways(
     client: Client, body: Any, steps: Any
 ) -> None:
@@ -384,7 +384,7 @@ def test_a_generator_does_as_its_bare_twin_in_many_more_ways(
 
 @pytest.mark.long
 @given(body=_bodies, steps=_steps)
-@_settings(3000)
+@_settings(1000)
 def test_an_async_generator_does_as_its_bare_twin_in_many_more_ways(
     client: Client, body: Any, steps: Any
 ) -> None:
