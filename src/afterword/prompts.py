@@ -93,14 +93,14 @@ class PromptVersion(msgspec.Struct, kw_only=True, frozen=True):
 
 def make_version(
     *,
-    model: str,
-    provider: str | None = None,
-    endpoint: str | None = None,
+    model: object,
+    provider: object = None,
+    endpoint: object = None,
     template: Any = None,
     parameters: Mapping[str, Any] | None = None,
     tools: Iterable[Mapping[str, Any]] | None = None,
-    name: str | None = None,
-    description: str | None = None,
+    name: object = None,
+    description: object = None,
     now: datetime | None = None,
 ) -> PromptVersion:
     """A checked version, with the ID that its content gives it.
@@ -135,8 +135,8 @@ def make_version(
     }
     return PromptVersion(
         id=_digest(content),
-        name=name,
-        description=description,
+        name=cast("str | None", name),
+        description=cast("str | None", description),
         created_at=now or datetime.now(UTC),
         **cast("dict[str, Any]", content),
     )

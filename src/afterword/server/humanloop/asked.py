@@ -108,7 +108,7 @@ def version_of(config: Mapping[str, Any]) -> PromptVersion:
         if name in parameters and not isinstance(parameters[name], dict):
             raise unfit(name, "must be an object")
     return make_version(
-        model=config.get("model"),  # type: ignore[arg-type]  # checked there
+        model=config.get("model"),
         provider=config.get("provider"),
         endpoint=config.get("endpoint"),
         template=template,
@@ -183,7 +183,7 @@ def _ask(
     tool_choice = call.fields.get("tool_choice")
     return Ask(
         model=version.model,
-        prompt=None if chat is not None else rendered,
+        prompt=rendered if chat is None and isinstance(rendered, str) else None,
         messages=chat,
         parameters=parameters,
         tools=version.tools,

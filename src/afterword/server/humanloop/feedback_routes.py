@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-import anyio.from_thread
+import anyio
 
 from afterword.client import Client
-from afterword.desk import answers, await_
+from afterword.desk import await_
 from afterword.errors import FeedbackRejected, NoGenerationInContext
 from afterword.feedback.rows import FeedbackRow
 from afterword.ids import looks_minted
 from afterword.model import SOURCES, Feedback
-from afterword.server.humanloop.access import Access
 from afterword.server.humanloop.projects import Project, ProjectBook
 from afterword.server.humanloop.recording import make_durable, moment_text
 from afterword.server.humanloop.wire import Call, Refused, Routes, unfit
@@ -162,13 +161,3 @@ def _declare_new(client: Client, home: Project, entries: Sequence[dict[str, Any]
         else:
             client.feedback_type(name, "text", project=home.key)
         known = client.desk.types(home.key)
-
-
-def kept_of(groups: list[list[FeedbackRow]], rows: list[FeedbackRow]) -> list[Feedback]:
-    """One statement an entry, from the rows as they were kept."""
-    return answers(groups, rows)
-
-
-def may_touch(access: Access, project: str) -> bool:
-    """Whether the key reaches records of this project."""
-    return access.project in (None, project)

@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from starlette.concurrency import run_in_threadpool
 
@@ -61,7 +61,6 @@ class _Generate:
         started = _Started(call.client, asked)
         try:
             target = await chosen(asked.version.provider, call.provider_keys)
-            # The local model stands in for whatever was asked for.
             if asked.is_stream:
                 return await _streamed(started, target)
             return await _whole(started, target)
@@ -266,12 +265,14 @@ def _event(
 
 def _fold(calls: list[dict[str, Any]], fragments: list[dict[str, Any]]) -> None:
     for fragment in fragments:
-        known = next((call for call in calls if call["index"] == fragment.get("index", 0)), None)
-        function = fragment.get("function") or {}
+        position = fragment.get("index", 0)
+        known = next((call for call in calls if call["index"] == position), None)
         if known is None:
-            known = {"index": fragment.get("index", 0), "id": None, "type": "function"}
+            known = {"index": position, "id": None, "type": "function"}
             known["function"] = {"name": "", "arguments": ""}
             calls.append(known)
         known["id"] = fragment.get("id") or known["id"]
-        known["function"]["name"] += function.get("name") or ""
-        known["function"]["arguments"] += function.get("arguments") or ""
+        so_far = cast("dict[str, Any]", known["function"])
+        for name, text in (fragment.get("function") or {}).items():
+            if name in so_far and isinstance(text, str):
+                so_far[name] += text

@@ -92,7 +92,7 @@ def _shape(
             {
                 "id": project.id,
                 "name": project.name,
-                "type": "model" if shelf.deployments(project.key) else None,
+                "type": "prompt" if shelf.deployments(project.key) else None,
             }
             for project in projects
         ],

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import json
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from functools import cache
 from typing import Any, cast
@@ -104,7 +104,7 @@ async def _once(target: Target, ask: Ask, timeout_s: float) -> Answer:
 @asynccontextmanager
 async def _sent(
     target: Target, ask: Ask, timeout_s: float, *, is_stream: bool
-) -> AsyncIterator[httpx.Response]:
+) -> AsyncGenerator[httpx.Response, None]:
     path, body = target.wire.request(ask, is_stream=is_stream)
     headers = {**target.headers, "Accept": "text/event-stream" if is_stream else "application/json"}
     timeout = httpx.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s))
