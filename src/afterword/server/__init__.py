@@ -1,4 +1,4 @@
-"""The server: one ASGI app with the Logs pages (layer 5; needs the extra ``server``)."""
+"""The server: one ASGI app with the API and the Logs pages (layer 5; needs the extra ``server``)."""
 
 from __future__ import annotations
 

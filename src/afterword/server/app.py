@@ -13,7 +13,9 @@ from starlette.types import ASGIApp
 
 from afterword.client import Client
 from afterword.errors import ConfigError, DeliveryError, StoreError
+from afterword.server.auth import Gate
 from afterword.server.humanloop import humanloop_routes
+from afterword.server.humanloop.v5 import v5_routes
 from afterword.server.pages.rendering import error_page
 from afterword.server.pages.views import LogsPages
 from afterword.server.security import SecurityHeaders
@@ -29,8 +31,8 @@ def create_app(client: Client | None = None) -> Starlette:
     With `client` None the default client is looked up for each request, so `configure` may come
     later. There is no access control here: mount it behind your own, or serve it on loopback.
     """
-    return _SecuredApp(
-        routes=[*humanloop_routes(client), *LogsPages(client).routes()],
+    app = _SecuredApp(
+        routes=[*humanloop_routes(client), *v5_routes(client), *LogsPages(client).routes()],
         exception_handlers={
             HTTPException: _http_error,
             StoreError: _store_away,
@@ -40,6 +42,8 @@ def create_app(client: Client | None = None) -> Starlette:
             Exception: _unexpected,
         },
     )
+    app.state.gate = Gate(client)
+    return app
 
 
 class _SecuredApp(Starlette):
