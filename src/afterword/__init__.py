@@ -42,6 +42,7 @@ from afterword.model import (
     Status,
     Usage,
 )
+from afterword.prompting import Prompt, prompt
 
 __all__ = [
     "AfterwordError",
@@ -58,6 +59,7 @@ __all__ = [
     "Logged",
     "NoGenerationInContext",
     "Page",
+    "Prompt",
     "Status",
     "StoreError",
     "Trail",
@@ -77,6 +79,7 @@ __all__ = [
     "get",
     "last_data_id",
     "log",
+    "prompt",
     "status",
     "trail",
 ]

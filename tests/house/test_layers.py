@@ -38,6 +38,7 @@ LAYERS = {
     "prompts": 3,
     "default": 3,
     "capture": 4,
+    "prompting": 4,
     "asgi": 5,
     "server": 5,
     "importing": 5,

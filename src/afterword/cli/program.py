@@ -8,6 +8,7 @@ from afterword.cli.demo.command import demo
 from afterword.cli.doctor.command import doctor
 from afterword.cli.erase import erase
 from afterword.cli.importing import import_
+from afterword.cli.prompts import prompts
 
 __all__ = ["program"]
 
@@ -22,3 +23,4 @@ program.add_command(demo)
 program.add_command(doctor)
 program.add_command(erase)
 program.add_command(import_)
+program.add_command(prompts)
