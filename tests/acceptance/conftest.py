@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from demo_process import Demo, demo_running
 
-from afterword.cli.demo.local_model import LocalModel
+from afterword.server.local_model import LocalModel
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from demo_process import Demo
 from playwright.sync_api import Browser, Locator, Page, Response, expect
 
 from afterword import Client, Generation
-from afterword.cli.demo.local_model import MODEL_NAME
+from afterword.server.local_model import MODEL_NAME
 
 QUESTION = "How should I think about competition for my startup?"
 LONG_STORY = "Write a story in ten long chapters about a fox, a bear and a river."

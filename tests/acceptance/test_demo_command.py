@@ -12,7 +12,7 @@ import pytest
 from demo_process import Demo, demo_running, run_demo
 
 from afterword import Client, Generation
-from afterword.cli.demo.local_model import MODEL_NAME, LocalModel
+from afterword.server.local_model import MODEL_NAME, LocalModel
 
 QUESTION = "How should I think about competition for my startup?"
 

@@ -27,8 +27,8 @@ from starlette.types import ASGIApp
 import afterword
 import afterword.client
 from afterword.asgi import FeedbackMiddleware, feedback_routes
-from afterword.cli.demo.local_model import MODEL_NAME, LocalModel
 from afterword.server import create_app
+from afterword.server.local_model import MODEL_NAME, LocalModel
 
 QUESTION = "How should I think about competition for my startup?"
 CORRECTION = "Know what your customers use today, and why they would leave it for you."

@@ -9,8 +9,8 @@ import openai
 import pytest
 
 import afterword
-from afterword.cli.demo.local_model import MODEL_NAME, LocalModel
 from afterword.model import Generation
+from afterword.server.local_model import MODEL_NAME, LocalModel
 
 Records = Callable[[], list[Generation]]
 ASK: dict[str, Any] = {

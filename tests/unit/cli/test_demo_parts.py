@@ -21,14 +21,14 @@ from afterword.cli.demo.chat_model import (
     explain_failure,
     remote_chat_model,
 )
-from afterword.cli.demo.local_model import (
+from afterword.cli.exits import WrongSetup, run
+from afterword.errors import ConfigError, DeliveryError
+from afterword.server.local_model import (
     LocalModel,
     ModelLoadError,
     ModelMissingError,
     find_weights,
 )
-from afterword.cli.exits import WrongSetup, run
-from afterword.errors import ConfigError, DeliveryError
 
 REQUEST = httpx.Request("POST", "http://127.0.0.1/v1/chat/completions")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import openai
 
-from afterword.cli.demo.local_model import MODEL_NAME, LocalModel
+from afterword.server.local_model import MODEL_NAME, LocalModel
 
 __all__ = [
     "ChatModel",

@@ -23,12 +23,6 @@ import click
 from rich.console import Console
 
 import afterword
-from afterword.cli.demo.local_model import (
-    MODEL_NAME,
-    LocalModel,
-    ModelLoadError,
-    ModelMissingError,
-)
 from afterword.cli.demo.places import (
     DEFAULT_HOST,
     DEFAULT_PORT,
@@ -38,6 +32,12 @@ from afterword.cli.demo.places import (
 )
 from afterword.cli.exits import WrongSetup
 from afterword.errors import StoreError
+from afterword.server.local_model import (
+    MODEL_NAME,
+    LocalModel,
+    ModelLoadError,
+    ModelMissingError,
+)
 
 if TYPE_CHECKING:
     from afterword.cli.demo.chat_model import ChatModel

@@ -61,6 +61,9 @@ class _Generate:
         started = _Started(call.client, asked)
         try:
             target = await chosen(asked.version.provider, call.provider_keys)
+            if target.model is not None:
+                asked.ask = dataclasses.replace(asked.ask, model=target.model)
+                started.provider = target.name
             if asked.is_stream:
                 return await _streamed(started, target)
             return await _whole(started, target)
@@ -80,6 +83,7 @@ class _Started:
     def __init__(self, client: Client, asked: Asked) -> None:
         self.client = client
         self.asked = asked
+        self.provider = asked.version.provider
         self.ids = [new_id() for _ in range(asked.ask.samples)]
         self.created_at = datetime.now(UTC)
         self._clock_s = time.monotonic()
@@ -116,8 +120,8 @@ class _Started:
             status=status,
             name=asked.version.name,
             version=asked.version.id,
-            model=asked.version.model,
-            provider=asked.version.provider,
+            model=asked.ask.model,
+            provider=self.provider,
             usage=usage,
             error=error,
             user=asked.user,

@@ -16,7 +16,7 @@ from afterword.codec import from_json, to_json
 from afterword.configuration import check_project
 from afterword.errors import ConfigError, InvalidInput
 from afterword.prompts import PromptShelf
-from afterword.server.humanloop.access import Access
+from afterword.server.auth import Access
 from afterword.server.humanloop.wire import Call, Refused, unfit
 
 __all__ = ["Project", "ProjectBook"]

@@ -23,7 +23,7 @@ from afterword.client import Client
 from afterword.codec import to_json
 from afterword.default import default_client
 from afterword.errors import DeliveryError, InvalidInput, StoreError
-from afterword.server.humanloop.access import Access, authorize
+from afterword.server.auth import Access, authorize
 from afterword.server.security import cross_site_reason
 
 __all__ = ["Call", "Endpoint", "Refused", "Routes", "reply"]

