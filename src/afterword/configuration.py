@@ -14,6 +14,7 @@ DEFAULT_URL = "sqlite:///afterword.db"
 DEFAULT_PROJECT = "default"
 
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/-]{0,127}\Z")
+_NOT_IN_PROJECTS = re.compile(r"[^A-Za-z0-9 ._/-]+")
 _KEY_ID = re.compile(r"[A-Za-z0-9_-]{1,16}\Z")
 _MIN_SECRET_CHARS = 16
 
@@ -69,6 +70,12 @@ def check_project(project: object) -> str:
     raise ConfigError(
         f"project must be 1 to 128 characters of letters, digits, space . _ / -; got {project!r:.150}"
     )
+
+
+def project_named(text: str) -> str | None:
+    """The name of a project that is closest to any text; None when nothing of it may stand."""
+    kept = _NOT_IN_PROJECTS.sub("-", text).lstrip(" ._/-")[:128].rstrip()
+    return kept or None
 
 
 def is_disabled(environment: Mapping[str, str] = os.environ) -> bool:

@@ -188,9 +188,11 @@ class Recorder:
                 self._thread = thread
                 thread.start()
                 _watch_worker_exit()
-        except RuntimeError as error:  # the interpreter is going down: no new threads
+        except RuntimeError as error:
             self._thread = None
-            self._faults.note("starting the recorder's thread", error)
+            # At the interpreter's end no new threads start, and the exit flushes from where it is.
+            if not _is_ending(error):
+                self._faults.note("starting the recorder's thread", error)
         finally:
             self._thread_lock.release()
 
@@ -339,6 +341,10 @@ class Recorder:
         deadline_s = time.monotonic() + timeout_s
         while self._buffer and time.monotonic() < deadline_s and self._round():
             pass
+
+
+def _is_ending(error: RuntimeError) -> bool:
+    return sys.is_finalizing() or "shutdown" in str(error)
 
 
 def _undelivered(cause: BaseException) -> DeliveryError:

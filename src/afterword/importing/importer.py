@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from afterword.client import Client
+from afterword.configuration import project_named
 from afterword.errors import ConfigError, FeedbackRejected, InvalidInput
 from afterword.importing.reading import Unreadable, records_of
 
 __all__ = ["Imported", "Outcome", "Problem", "import_file"]
 
 _BATCH = 200
-_NOT_IN_PROJECTS = re.compile(r"[^A-Za-z0-9 ._/-]+")
-_MAX_PROJECT_CHARS = 128
 _FLUSH_S = 60.0
 
 
@@ -92,10 +90,7 @@ def import_file(
 
 def _project(named: str | None, client: Client) -> str:
     """A name that projects may have."""
-    if named is None:
-        return client.project
-    made = _NOT_IN_PROJECTS.sub("-", named).lstrip(" ._/-")
-    return made[:_MAX_PROJECT_CHARS].rstrip() or client.project
+    return (named and project_named(named)) or client.project
 
 
 def _rate(client: Client, path: Path, batch: list[tuple[int, Imported]], outcome: Outcome) -> None:

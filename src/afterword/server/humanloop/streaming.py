@@ -77,10 +77,17 @@ class EventLines(Response):
         try:
             async with aclosing(self._events) as events:
                 async for event in events:
-                    line = f"data: {to_json(event)}\n\n".encode()
+                    line = f"data: {_one_line(to_json(event))}\n\n".encode()
                     await send({"type": "http.response.body", "body": line, "more_body": True})
             await run_in_threadpool(make_durable, self._client)
         except (ProviderFailed, DeliveryError) as error:
             _LOGGER.warning("a stream of Humanloop's API broke off: %s", error)
             return False
         return True
+
+
+def _one_line(text: str) -> str:
+    # Clients of v5 end lines where Unicode says that they may end.
+    for mark in ("\x85", "\u2028", "\u2029"):
+        text = text.replace(mark, f"\\u{ord(mark):04x}")
+    return text

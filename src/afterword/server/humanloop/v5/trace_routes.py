@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from afterword.ids import is_data_id
-from afterword.server.humanloop.recording import make_durable
+from afterword.server.humanloop.recording import EXTRAS, make_durable
 from afterword.server.humanloop.v5.files import KINDS, file_of
 from afterword.server.humanloop.v5.recording import record
 from afterword.server.humanloop.wire import Call, Refused, Routes
@@ -66,20 +66,20 @@ def _span(call: Call, span: dict[str, Any]) -> str | None:
     for name in _NUMBERS:
         if isinstance(fields.get(name), str):
             fields[name] = int(fields[name]) if fields[name].isdecimal() else None
-    if fields["log_id"] is not None:
-        fields = _completed(call, fields)
     content = _kernel(str(kind), content)
+    if fields["log_id"] is not None:
+        fields, begun = _completed(call, fields)
+        content = content or begun
     named = {**call.fields, "path": path, str(kind): content or None}
     file = file_of(Call(call.client, call.access, call.path, call.query, named), str(kind))
     return record(call.client, file, fields)
 
 
-def _completed(call: Call, fields: dict[str, Any]) -> dict[str, Any]:
-    """A flow's end, with what was said at its beginning."""
-    call.client.flush(2.0)
+def _completed(call: Call, fields: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A flow's end with what was said at its beginning, and the content of its file."""
     found = call.client.get(fields["log_id"])
     if found is None:
-        return fields
+        return fields, {}
     before = {
         "inputs": found.inputs,
         "messages": found.messages,
@@ -87,7 +87,11 @@ def _completed(call: Call, fields: dict[str, Any]) -> dict[str, Any]:
         "user": found.user,
         "start_time": found.created_at.isoformat(),
     }
-    return {**fields, **{name: value for name, value in before.items() if value is not None}}
+    content = (found.metadata or {}).get(EXTRAS, {}).get("content") or {}
+    return {
+        **fields,
+        **{name: value for name, value in before.items() if value is not None},
+    }, content
 
 
 def _kernel(kind: str, content: dict[str, Any]) -> dict[str, Any]:
