@@ -30,6 +30,7 @@ class Query(msgspec.Struct, kw_only=True, frozen=True):
     until: int | None = None
     feedback: Mapping[str, str | None] = {}
     sentiment: str | None = None
+    signal: str | None = None
     text: str | None = None
     limit: int = 50
     after: tuple[int, str] | None = None
@@ -67,6 +68,10 @@ class Store(Protocol):
         ...
 
     def generation(self, data_id: str, project: str | None = None) -> GenerationRow | None: ...
+
+    def finished(self, data_ids: Sequence[str]) -> set[tuple[str, str]]:
+        """(project, ID) of those of these generations of which a finished record is kept."""
+        ...
 
     def project_of(self, data_id: str) -> str | None:
         """The project of a generation that is known or waiting, else None."""

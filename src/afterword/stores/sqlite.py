@@ -96,6 +96,11 @@ class SqliteStore:
         with self._reading() as connection:
             return _generation(connection, data_id, project)
 
+    def finished(self, data_ids: Sequence[str]) -> set[tuple[str, str]]:
+        with self._reading() as connection:
+            bindings = {"data_ids": to_json(list(data_ids))}
+            return set(connection.execute(_SQL["finished"], bindings))
+
     def project_of(self, data_id: str) -> str | None:
         found = self._value("project_of", {"id": data_id, "project": None})
         return None if found is None else str(found)
@@ -104,7 +109,7 @@ class SqliteStore:
         conditions: list[str] = []
         bindings: dict[str, Any] = {"limit": query.limit}
         for field in ("project", "name", "version", "model", "status", "user", "session",
-                      "since", "until", "sentiment"):  # fmt: skip
+                      "since", "until", "sentiment", "signal"):  # fmt: skip
             value = getattr(query, field)
             if value is not None:
                 conditions.append(_SQL[f"where_{field}"])

@@ -177,3 +177,18 @@ def test_two_stores_of_one_url_see_the_same_unless_they_are_in_memory(store: Sto
     second = open_store(store.url)
     assert second.generation(row.id) == (None if store.url == "memory:" else row)
     second.close()
+
+
+def test_finished_names_those_that_have_ended(store: Store) -> None:
+    ended, begun, awaited, unknown = new_id(), new_id(), new_id(), new_id()
+    store.write(
+        [
+            generation(ended),
+            generation(ended, "q", status="cancelled"),
+            generation(begun, status="running"),
+        ],
+        [feedback(awaited)],
+    )
+    found = store.finished([ended, begun, awaited, unknown])
+    assert found == {("p", ended), ("q", ended)}
+    assert store.finished([]) == set()

@@ -128,3 +128,24 @@ def test_any_text_is_found_where_it_stands(store: Store, text: str) -> None:
     row = generation(project=project, output=to_json(["before", f"x{text}x"]))
     store.write([row], [])
     assert store.generations(Query(project=project, text=text)) == [row]
+
+
+def test_a_signal_is_that_of_current_feedback(store: Store) -> None:
+    project = f"p-{new_id()}"
+    rated, copied, both = (generation(project=project, created_at=at) for at in (1, 2, 3))
+    said = {"project": project, "signal": "implicit", "type": "action"}
+    store.write(
+        [rated, copied, both],
+        [
+            feedback(rated.id, "good", project=project),
+            feedback(rated.id, "copied", **said, at=1),
+            feedback(rated.id, "copied", **said, at=2, unset=True),
+            feedback(copied.id, "copied", **said),
+            feedback(both.id, "bad", project=project),
+            feedback(both.id, "copied", **said),
+        ],
+    )
+    explicit = store.generations(Query(project=project, signal="explicit"))
+    assert [row.id for row in explicit] == [both.id, rated.id]
+    implicit = store.generations(Query(project=project, signal="implicit"))
+    assert [row.id for row in implicit] == [both.id, copied.id]

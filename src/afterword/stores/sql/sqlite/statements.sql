@@ -25,6 +25,10 @@ FROM generations AS g
 WHERE g.id = :id AND (:project IS NULL OR g.project = :project)
 ORDER BY g.status = 'waiting', g.created_at LIMIT 1;
 
+-- name: finished
+SELECT project, id FROM generations
+WHERE id IN (SELECT value FROM json_each(:data_ids)) AND status NOT IN ('waiting', 'running');
+
 -- name: project_of
 SELECT project, status FROM generations WHERE id = :id
 ORDER BY status = 'waiting', project <> :project, created_at LIMIT 1;
@@ -56,6 +60,13 @@ g.created_at < :until
 EXISTS (
     SELECT 1 FROM current_feedback AS c
     WHERE c.data_id = g.id AND c.project = g.project AND c.sentiment = :sentiment
+)
+-- name: where_signal
+EXISTS (
+    SELECT 1 FROM current_feedback AS c JOIN feedback AS f
+        ON f.data_id = c.data_id AND f.project = c.project AND f.type = c.type AND f.rater = c.rater
+        AND f.label = c.label AND f.value IS c.value AND NOT f.unset
+    WHERE c.data_id = g.id AND c.project = g.project AND f.signal = :signal
 )
 -- name: where_text
 (g.inputs LIKE :text ESCAPE '!' OR g.output LIKE :text ESCAPE '!' OR g.messages LIKE :text ESCAPE '!'
