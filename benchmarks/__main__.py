@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyperf
 
-from benchmarks import process, tails
+from benchmarks import feedback, payloads, process, tails
 from benchmarks.calls import KINDS
 
 ROOT = Path(__file__).parents[1]
@@ -71,10 +71,35 @@ def whole_process() -> list[tuple[str, ...]]:
     ]  # fmt: skip
 
 
+def worst_payload() -> list[tuple[str, ...]]:
+    found = payloads.measured().values()
+    callers, pauses = max(caller for caller, _ in found), max(pause for _, pause in found)
+    return [
+        ("worst payload, caller, ms", "", "", f"{callers:.1f}", "", "5 ms"),
+        ("worst payload, pause of other threads, ms", "", "", f"{pauses:.1f}", "", "20 ms"),
+    ]
+
+
+def durable_feedback() -> list[tuple[str, ...]]:
+    found = feedback.measured()
+    return [
+        ("durable feedback by HTTP, one worker, per second", "", "", f"{found.per_second:.0f}", "", "3,000"),
+        ("durable feedback by HTTP, p99, ms", "", "", f"{found.p99_ms:.1f}", "", "25 ms"),
+    ]  # fmt: skip
+
+
 def main() -> None:
     cores = os.cpu_count()
     print(f"Python {platform.python_version()}, {cores} cores, load {os.getloadavg()[0]:.1f}\n")
-    rows = [HEAD, tuple("---" for _ in HEAD), *calls(), *single_calls(), *whole_process()]
+    rows = [
+        HEAD,
+        tuple("---" for _ in HEAD),
+        *calls(),
+        *single_calls(),
+        *whole_process(),
+        *worst_payload(),
+        *durable_feedback(),
+    ]
     for row in rows:
         print("| " + " | ".join(row) + " |")
 
