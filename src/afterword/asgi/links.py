@@ -358,7 +358,7 @@ def _page(status: int, title: str, content: str = "", **headers: str) -> Respons
     html = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>'
         f'{title}</title><meta name="viewport" content="width=device-width">'
-        f"<style>{_STYLE}</style></head><body><h1>{title}</h1>{content}</body></html>"
+        f"<style>{_STYLE}</style></head><body><main><h1>{title}</h1>{content}</main></body></html>"
     )
     return Response(
         html.encode("utf-8", "replace"), status, {**_HEADERS, **headers}, "text/html; charset=utf-8"
