@@ -1,0 +1,125 @@
+"""Requests a second of a one-endpoint Starlette app: bare, and recording every call to SQLite.
+
+One uvicorn worker; the load generator is a process of its own. Bare and recording take turns, so that
+what else the machine does falls on both; the best run of each counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from socket import create_connection, create_server
+
+import afterword
+from benchmarks.http_load import Load, load, request
+
+REQUESTS = 8_000
+CONNECTIONS = 16
+ROUNDS = 3
+HTTP = ("h11", "httptools")
+
+_APP = """
+import socket, sys
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+listener, http, url = socket.socket(fileno=int(sys.argv[1])), sys.argv[2], sys.argv[3]
+
+async def answer(question):
+    return "x" * 2_000
+
+if url:
+    import afterword
+    from afterword.asgi import FeedbackMiddleware
+    client = afterword.Client(url, secret="k1:0123456789abcdef0123456789abcdef")
+    answer = afterword.generation(client=client)(answer)
+
+async def chat(request):
+    return JSONResponse({"answer": await answer((await request.json())["question"])})
+
+app = Starlette(routes=[Route("/", chat, methods=["POST"])])
+if url:
+    app = FeedbackMiddleware(app, client=client)
+uvicorn.Server(uvicorn.Config(app, http=http, access_log=False, log_level="error")).run([listener])
+if url:
+    client.close()
+"""
+
+
+def measured(http: str) -> tuple[Load, Load]:
+    """The best runs of the bare and of the recording app."""
+    runs: dict[bool, list[Load]] = {False: [], True: []}
+    for _ in range(ROUNDS):
+        for recording, found in runs.items():
+            found.append(_run(http, recording))
+    bare, ours = (max(found, key=lambda run: run.per_second) for found in runs.values())
+    return bare, ours
+
+
+def _run(http: str, recording: bool) -> Load:
+    body = json.dumps({"question": "y" * 1_000}).encode()
+    with tempfile.TemporaryDirectory(prefix="afterword-bench-") as folder:
+        url = f"sqlite:///{Path(folder) / 'bench.db'}" if recording else ""
+        with create_server(("127.0.0.1", 0), backlog=256) as listener:
+            os.set_inheritable(listener.fileno(), True)
+            port = listener.getsockname()[1]
+            command = [sys.executable, "-c", _APP, str(listener.fileno()), http, url]
+            server = subprocess.Popen(command, pass_fds=[listener.fileno()])
+        try:
+            _warm(port, body)
+            found = load(port, [request("/", body)] * REQUESTS, CONNECTIONS)
+        finally:
+            server.terminate()
+            server.wait(20)
+        assert found.refused == 0, found
+        if recording:
+            _check_all_were_kept(url)
+    return found
+
+
+def _warm(port: int, body: bytes) -> None:
+    """The first answer comes once the server has started; the first few are slower."""
+    with create_connection(("127.0.0.1", port), 20) as connection:
+        for _ in range(50):
+            connection.sendall(request("/", body))
+            answer = b""
+            while b"\r\n\r\n" not in answer or not answer.endswith(b'"}'):
+                answer += connection.recv(65_536)
+
+
+def _check_all_were_kept(url: str) -> None:
+    """What was not recorded would not have cost anything."""
+    client = afterword.Client(url)
+    kept, after = 0, None
+    while True:
+        page = client.generations(limit=500, after=after)
+        kept, after = kept + len(page.items), page.next
+        if after is None:
+            break
+    client.close()
+    assert kept == REQUESTS + 50, f"{kept} of {REQUESTS + 50} calls were kept"
+
+
+def rows() -> list[tuple[str, ...]]:
+    """For the table of all benchmarks."""
+    out: list[tuple[str, ...]] = []
+    for http in HTTP:
+        bare, ours = measured(http)
+        share = 100 * ours.per_second / bare.per_second
+        what = f"Starlette app, uvicorn with {http}"
+        out += [
+            (f"{what}, requests/s", f"{bare.per_second:,.0f}", "", f"{ours.per_second:,.0f}", f"{share:.0f} %", "50 %"),
+            (f"{what}, p99, ms", f"{bare.p99_ms:.1f}", "", f"{ours.p99_ms:.1f}", f"{ours.p99_ms / bare.p99_ms:.1f}x", "3x"),
+        ]  # fmt: skip
+    return out
+
+
+if __name__ == "__main__":
+    for row in rows():
+        print("| " + " | ".join(row) + " |")
