@@ -143,6 +143,8 @@ def _entry(call: Call, index: int | None) -> _Entry:
     except TypeError:
         raise unfit("prompt_cost", "must be a number", index) from None
     given: Any = fields.get("feedback")
+    if given is not None and not call.access.may("feedback"):
+        raise Refused(403, "This key lacks the scope feedback.")
     groups: list[list[FeedbackRow]] = []
     if given is not None:
         call.client.desk.note_place(data_id, project.key)
