@@ -20,6 +20,7 @@ from afterword.client import Client
 from afterword.context import Trail, current_trail
 from afterword.default import default_client
 from afterword.errors import InvalidInput, NoGenerationInContext
+from afterword.ids import new_id
 
 
 class Issuer:
@@ -78,8 +79,9 @@ def _subject(trail: Trail, keyring: Keyring) -> tuple[str, bool]:
         return subject_of(keyring, key_id, "user", user) or random_subject(), True
     if trail.subject is None:
         session = trail.session
-        known = None if session is None else subject_of(keyring, key_id, "session", session)
-        trail.subject = known or random_subject()
+        # The digest of a fresh ID is as good as random bytes, and asks the system for none.
+        kind, name = ("anonymous", new_id()) if session is None else ("session", session)
+        trail.subject = subject_of(keyring, key_id, kind, name)
     return str(trail.subject), False
 
 
