@@ -30,7 +30,7 @@ __all__ = ["add_routes"]
 _SOURCES = {"-deployed": "deployed", "": "body", "-model-config": "config_id"}
 _NO_EXPERIMENTS = (
     "Experiments are not part of Afterword. Deploy a config to the project and call {path}-deployed, "
-    "or name one and call {path}-model-config; versions are compared on the Logs pages."
+    "or name one and call {path}-model-config; the Logs pages filter by version."
 )
 
 
