@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyperf
 
-from benchmarks import feedback, payloads, process, tails
+from benchmarks import feedback, payloads, process, tails, web
 from benchmarks.calls import KINDS
 
 ROOT = Path(__file__).parents[1]
@@ -99,6 +99,7 @@ def main() -> None:
         *whole_process(),
         *worst_payload(),
         *durable_feedback(),
+        *web.rows(),
     ]
     for row in rows:
         print("| " + " | ".join(row) + " |")
