@@ -18,7 +18,7 @@ def npm(*arguments: str, cwd: Path) -> str:
     if found is None:
         pytest.fail("this test needs npm on the PATH: install your system's npm package")
     done = subprocess.run(
-        [found, *arguments, "--silent", "--no-audit", "--no-fund"],
+        [found, "--silent", "--no-audit", "--no-fund", *arguments],
         cwd=cwd, capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
     )  # fmt: skip
     if done.returncode:
