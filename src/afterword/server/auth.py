@@ -24,10 +24,12 @@ from afterword.default import default_client
 from afterword.server.keys import SCOPES, Key, KeyBook
 from afterword.stores.protocol import Store
 
-__all__ = ["SESSION_COOKIE", "Access", "Gate", "authorize"]
+__all__ = ["SESSION_COOKIE", "Access", "Gate", "access_of", "authorize"]
 
 SESSION_COOKIE = "afterword_session"
 SESSION_S = 12 * 3600
+#: Where the guard of the pages leaves what it found, in the ASGI scope.
+PAGE_ACCESS = "afterword.access"
 
 _SESSION_SECRET = "session_secret"  # noqa: S105 - the name of the setting, not its value
 _MAX_COOKIE_CHARS = 200
@@ -166,6 +168,12 @@ async def authorize(request: Request, scope: str) -> Access:
         )
     if not access.may(scope):
         raise HTTPException(HTTPStatus.FORBIDDEN, f"This key lacks the scope {scope}.")
+    return access
+
+
+def access_of(request: Request) -> Access:
+    """What the request for a page may touch, as the guard of the pages found."""
+    access: Access = request.scope.get(PAGE_ACCESS) or _OPEN
     return access
 
 

@@ -5,7 +5,9 @@ Views are plain functions: the client blocks, and Starlette runs them in threads
 
 from __future__ import annotations
 
+from dataclasses import replace
 from http import HTTPStatus
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -15,8 +17,12 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from afterword.client import Client
 from afterword.default import default_client
+from afterword.desk import Desk, wait
 from afterword.errors import InvalidInput
+from afterword.ids import new_id
+from afterword.listing import one
 from afterword.model import Generation, Page, Status
+from afterword.server.auth import access_of
 from afterword.server.pages.query import LogQuery, feedback_choices
 from afterword.server.pages.rendering import STATIC_FOLDER, error_page, link, render
 from afterword.server.pages.review import (
@@ -29,6 +35,7 @@ from afterword.server.pages.review import (
     review_fields,
     reviewer_of,
 )
+from afterword.server.project_view import ProjectView
 from afterword.server.security import cross_site_reason
 from afterword.server.static import CachedFiles
 
@@ -65,7 +72,11 @@ class LogsPages:
     def list_page(self, request: Request) -> Response:
         """`GET /`: generations newest first, filtered, a page at a time."""
         client = self.client
+        access = access_of(request)
         query = LogQuery.read(request.query_params)
+        if access.project is not None:
+            access.check_project(query.project or None)
+            query = replace(query, project=access.project)
         types = client.feedback_types(project=query.project or None)
         problem: InvalidInput | None = None
         page: Page[Generation] = Page(items=(), next=None)
@@ -73,7 +84,7 @@ class LogsPages:
             page = client.generations(**query.arguments(types), limit=_PAGE_SIZE)
         except InvalidInput as error:
             problem = error
-        projects = client.projects()
+        projects = client.projects() if access.project is None else [access.project]
         if query.project and query.project not in projects:
             projects = [*projects, query.project]
         return render(
@@ -118,15 +129,32 @@ class LogsPages:
             else:
                 types = self.client.feedback_types(project=generation.project)
                 entries = review_entries(form, generation, types)
-            self.client.feedback(entries)
+            self._keep(entries, access_of(request).project)
         except InvalidInput as error:
             return self._detail(request, generation, form=form, problem=str(error))
         path = link(request, "generation", data_id=generation.id)
         return RedirectResponse(path, HTTPStatus.SEE_OTHER)
 
+    def _keep(self, entries: list[dict[str, Any]], project: str | None) -> None:
+        client = self.client
+        if project is None:
+            client.feedback(entries)
+            return
+        desk = Desk(ProjectView(client.store, project), client.recorder, client.redactor, project)
+        groups = desk.rows(entries, default_data_id=new_id, listed=True)
+        for row in (row for rows in groups for row in rows):
+            row.provisional = False
+        wait(groups, desk.submit(groups))
+
     def _generation(self, request: Request) -> Generation:
         data_id = request.path_params["data_id"]
-        found = self.client.get(data_id)
+        project = access_of(request).project
+        if project is None:
+            found = self.client.get(data_id)
+        else:
+            view = ProjectView(self.client.store, project)
+            known = data_id if view.project_of(data_id) else view.resolve(data_id)
+            found = None if known is None else one(view, known, rather=project)
         if found is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, f"No generation has the data ID {data_id}.")
         return found

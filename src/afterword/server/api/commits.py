@@ -1,0 +1,131 @@
+"""Commits shared by concurrent requests: one thread writes what has gathered (layer 5).
+
+A future is done when its rows are in the store with full sync, so an answer of 200 means that.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from afterword.delivery.recorder import AWAY
+from afterword.feedback.rows import FeedbackRow
+from afterword.model import TERMINAL_STATUSES
+from afterword.stores.protocol import Store
+from afterword.stores.rows import GenerationRow
+
+__all__ = ["Commits", "Written"]
+
+COMMIT_ROWS = 5_000
+
+_Request = tuple[list[GenerationRow], list[FeedbackRow], "Future[Written]"]
+
+
+class Written:
+    """What became of one request: how many generations were known already, and its feedback."""
+
+    __slots__ = ("duplicates", "feedback")
+
+    def __init__(self, duplicates: int, feedback: list[FeedbackRow]) -> None:
+        self.duplicates = duplicates
+        self.feedback = feedback
+
+
+class Commits:
+    """Writes the rows of requests to one store, many requests a commit. Safe from any thread."""
+
+    def __init__(self, store: Store, *, commit_rows: int = COMMIT_ROWS) -> None:
+        self._store = store
+        self._commit_rows = commit_rows
+        self._waiting: deque[_Request] = deque()
+        self._lock = threading.Lock()
+        self._writer = ThreadPoolExecutor(1, "afterword-commits")
+        self._is_writing = False
+        #: Since this process started: generations kept, generations known already, and commits.
+        self.accepted = 0
+        self.duplicates = 0
+        self.commits = 0
+
+    def submit(
+        self, generations: list[GenerationRow], feedback: list[FeedbackRow]
+    ) -> Future[Written]:
+        """Keep the rows, all or none; the future fails with a StoreError when they are not."""
+        future: Future[Written] = Future()
+        with self._lock:
+            self._waiting.append((generations, feedback, future))
+            starts, self._is_writing = not self._is_writing, True
+        if starts:
+            self._writer.submit(self._write_all)
+        return future
+
+    def close(self) -> None:
+        """End the thread once what was submitted is written."""
+        self._writer.shutdown()
+
+    def _write_all(self) -> None:
+        while requests := self._gathered():
+            try:
+                self._write(requests)
+            except BaseException as error:
+                if isinstance(error, AWAY) or len(requests) == 1:
+                    _fail(requests, error)
+                else:
+                    self._write_apart(requests)
+
+    def _gathered(self) -> list[_Request]:
+        requests: list[_Request] = []
+        rows = 0
+        with self._lock:
+            while self._waiting and rows < self._commit_rows:
+                request = self._waiting.popleft()
+                if request[2].set_running_or_notify_cancel():
+                    rows += len(request[0]) + len(request[1])
+                    requests.append(request)
+            self._is_writing = bool(requests)
+        return requests
+
+    def _write(self, requests: Sequence[_Request]) -> None:
+        generations = [row for rows, _, _ in requests for row in rows]
+        known: set[tuple[str, str]] = set()
+        if generations:
+            known = self._store.finished([row.id for row in generations])
+        kept = self._store.write(generations, [row for _, rows, _ in requests for row in rows])
+        self.commits += 1
+        start = 0
+        for rows, feedback, future in requests:
+            duplicates = _count_known(rows, known)
+            self.accepted += len(rows) - duplicates
+            self.duplicates += duplicates
+            end = start + len(feedback)
+            future.set_result(Written(duplicates, kept[start:end]))
+            start = end
+
+    def _write_apart(self, requests: Sequence[_Request]) -> None:
+        """One request's rows spoil the commit of the others: find out whose."""
+        for request in requests:
+            try:
+                self._write([request])
+            except BaseException as error:
+                _fail([request], error)
+
+
+def _count_known(rows: Sequence[GenerationRow], known: set[tuple[str, str]]) -> int:
+    """How many of `rows` have an end in `known`; their own are added to it."""
+    before = len(known)
+    duplicates = 0
+    for row in rows:
+        if row.status in TERMINAL_STATUSES:
+            known.add((row.project, row.id))
+            if len(known) == before:
+                duplicates += 1
+            before = len(known)
+        elif (row.project, row.id) in known:
+            duplicates += 1
+    return duplicates
+
+
+def _fail(requests: Sequence[_Request], error: BaseException) -> None:
+    for _, _, future in requests:
+        future.set_exception(error)

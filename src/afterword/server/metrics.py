@@ -1,0 +1,71 @@
+"""``GET /healthz`` and ``GET /metrics``, at the root (layer 5).
+
+The metrics are in Prometheus's text format 0.0.4, as its documentation describes it.
+"""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from afterword.server.api.answers import answer, endpoint
+from afterword.server.api.service import Service
+from afterword.server.auth import authorize
+
+__all__ = ["metrics_routes"]
+
+_RECORDS = ("captured", "stored", "buffered", "spooled", "dead_lettered", "dropped")
+_NOW = ("buffered", "spooled", "dead_lettered")
+
+
+class Metrics:
+    """Health and counts of one service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def health(self, request: Request) -> Response:
+        """`GET /healthz`: 200 when the store can be opened, 503 when not. Needs no key."""
+        await self._service.read(self._service.client.store.open)
+        return answer({"status": "ok"})
+
+    async def metrics(self, request: Request) -> Response:
+        """`GET /metrics`: this process's counts. Needs a key with the scope read once there is one."""
+        await authorize(request, "read")
+        return Response(self.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    def text(self) -> str:
+        """The metrics as Prometheus reads them."""
+        status, commits = self._service.client.status(), self._service.commits
+        lines: list[str] = []
+        for name in _RECORDS:
+            kind = "gauge" if name in _NOW else "counter"
+            suffix = "" if name in _NOW else "_total"
+            told = f"Records of this process that are {name.replace('_', ' ')}."
+            lines += _metric(f"afterword_records_{name}{suffix}", kind, told, getattr(status, name))
+        lines += _metric(
+            "afterword_faults_total", "counter", "Errors inside Afterword.", status.faults
+        )
+        for name, told in (
+            ("accepted", "Generations that the API took."),
+            ("duplicates", "Generations that the API was given again."),
+            ("commits", "Commits that the API's requests shared."),
+        ):
+            lines += _metric(f"afterword_api_{name}_total", "counter", told, getattr(commits, name))
+        held = self._service.bodies.in_hand_bytes
+        lines += _metric("afterword_api_in_hand_bytes", "gauge", "Bodies in hand.", held)
+        return "\n".join([*lines, ""])
+
+
+def metrics_routes(service: Service) -> list[BaseRoute]:
+    """The two routes."""
+    metrics = Metrics(service)
+    return [
+        Route("/healthz", endpoint(metrics.health)),
+        Route("/metrics", endpoint(metrics.metrics)),
+    ]
+
+
+def _metric(name: str, kind: str, told: str, value: int) -> list[str]:
+    return [f"# HELP {name} {told}", f"# TYPE {name} {kind}", f"{name} {value}"]

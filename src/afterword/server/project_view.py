@@ -1,0 +1,113 @@
+"""One project of a store, as if there were no other (layer 5).
+
+What a key for one project may reach is decided here and nowhere else: whoever is handed this view
+cannot name another project's records, by whatever ID.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+
+import msgspec
+from starlette.exceptions import HTTPException
+
+from afterword.feedback.rows import FeedbackRow
+from afterword.model import FeedbackType
+from afterword.stores.protocol import Query, Store
+from afterword.stores.rows import GenerationRow
+
+__all__ = ["ProjectView"]
+
+
+class ProjectView:
+    """A `Store` that knows one project only. A project that a caller names must be that one."""
+
+    def __init__(self, store: Store, project: str) -> None:
+        self._store = store
+        self.project = project
+        self.url = store.url
+        self.is_local = store.is_local
+
+    def open(self) -> None:
+        self._store.open()
+
+    def facts(self) -> dict[str, str]:
+        return self._store.facts()
+
+    def write(
+        self, generations: Sequence[GenerationRow], feedback: Sequence[FeedbackRow]
+    ) -> list[FeedbackRow]:
+        for row in generations:
+            self._own(row.project)
+        for said in feedback:
+            self._own(said.project)
+            said.provisional = False
+        return self._store.write(generations, feedback)
+
+    def generation(self, data_id: str, project: str | None = None) -> GenerationRow | None:
+        return self._store.generation(data_id, self._own(project))
+
+    def finished(self, data_ids: Sequence[str]) -> set[tuple[str, str]]:
+        return {found for found in self._store.finished(data_ids) if found[0] == self.project}
+
+    def project_of(self, data_id: str) -> str | None:
+        found = self._store.generation(data_id, self.project)
+        return None if found is None else self.project
+
+    def generations(self, query: Query) -> list[GenerationRow]:
+        own = msgspec.structs.replace(query, project=self._own(query.project))
+        return self._store.generations(own)
+
+    def history(self, data_ids: Sequence[str], project: str | None = None) -> list[FeedbackRow]:
+        return self._store.history(data_ids, self._own(project))
+
+    def resolve(self, external_id: str, project: str | None = None) -> str | None:
+        return self._store.resolve(external_id, self._own(project))
+
+    def put_alias(self, project: str, external_id: str, data_id: str) -> None:
+        self._store.put_alias(self._own(project), external_id, data_id)
+
+    def feedback_types(self, project: str) -> dict[str, FeedbackType]:
+        return self._store.feedback_types(self._own(project))
+
+    def put_feedback_type(self, project: str, definition: FeedbackType) -> None:
+        self._store.put_feedback_type(self._own(project), definition)
+
+    def projects(self) -> list[str]:
+        return [self.project]
+
+    def setting(self, name: str, make: Callable[[], str]) -> str:
+        raise _forbidden("Settings are for keys of all projects.")
+
+    def document(self, kind: str, project: str, name: str) -> str | None:
+        return self._store.document(kind, self._own(project), name)
+
+    def documents(self, kind: str, project: str | None = None) -> list[tuple[str, str, str]]:
+        return self._store.documents(kind, self._own(project))
+
+    def put_document(
+        self, kind: str, project: str, name: str, body: str, *, replace: bool = True
+    ) -> str:
+        return self._store.put_document(kind, self._own(project), name, body, replace=replace)
+
+    def drop_document(self, kind: str, project: str, name: str) -> bool:
+        return self._store.drop_document(kind, self._own(project), name)
+
+    def erase(self, user: str, project: str | None = None) -> int:
+        return self._store.erase(user, self._own(project))
+
+    def forget_after_fork(self) -> None:
+        self._store.forget_after_fork()
+
+    def close(self) -> None:
+        """Nothing: the store is not this view's to close."""
+
+    def _own(self, project: str | None) -> str:
+        if project is not None and project != self.project:
+            raise _forbidden(f"This key is for project {self.project} only.")
+        return self.project
+
+
+def _forbidden(detail: str) -> HTTPException:
+    return HTTPException(HTTPStatus.FORBIDDEN, detail)
