@@ -24,7 +24,15 @@ from afterword.codec import clean, from_json, to_json
 from afterword.errors import InvalidInput
 from afterword.stores.protocol import Store
 
-__all__ = ["PRODUCTION", "PromptShelf", "PromptVersion", "Template", "difference", "make_version"]
+__all__ = [
+    "PRODUCTION",
+    "PromptShelf",
+    "PromptVersion",
+    "Template",
+    "content_lines",
+    "difference",
+    "make_version",
+]
 
 Template: TypeAlias = str | list[dict[str, Any]] | None
 
@@ -144,7 +152,11 @@ def make_version(
 
 def difference(old: PromptVersion, new: PromptVersion) -> list[str]:
     """The lines of a unified diff between the contents of two versions; none when they are equal."""
-    return list(difflib.unified_diff(_lines(old), _lines(new), old.id, new.id, n=3, lineterm=""))
+    return list(
+        difflib.unified_diff(
+            content_lines(old), content_lines(new), old.id, new.id, n=3, lineterm=""
+        )
+    )
 
 
 class PromptShelf:
@@ -299,7 +311,8 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _lines(version: PromptVersion) -> list[str]:
+def content_lines(version: PromptVersion) -> list[str]:
+    """The content of a version as lines for people: settings, then the template."""
     head = [f"model: {version.model}", f"provider: {version.provider}"]
     if version.endpoint:
         head.append(f"endpoint: {version.endpoint}")
