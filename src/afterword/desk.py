@@ -58,9 +58,9 @@ class Desk:
         if len(self._places) > _PLACES_KEPT:
             self._places.popitem(last=False)
 
-    def noted_place(self, data_id: str) -> str:
-        """The project of a generation of this process, without asking the store."""
-        return self._places.get(data_id, self._project)
+    def noted_place(self, data_id: str, rather: str | None = None) -> str:
+        """The project of a generation of this process, else `rather`, without asking the store."""
+        return self._places.get(data_id, rather or self._project)
 
     def place_of(self, data_id: str, rather: str | None = None) -> str | None:
         """The project of a generation, as far as this process or the store knows.
@@ -175,9 +175,8 @@ class Desk:
         subject: str | None,
     ) -> list[FeedbackRow]:
         if subject is not None and project is not None and self._is_alone(project):
-            place: str | None = (
-                project  # a token names generations, not aliases, and there is nowhere else
-            )
+            # A token names generations, not aliases, and the store knows nowhere else.
+            place: str | None = self.noted_place(statement.data_id, project)
         else:
             place = self.place_of(statement.data_id, project or self._project)
         if place is None and looks_minted(statement.data_id):
