@@ -8,7 +8,9 @@ from afterword.cli.demo.command import demo
 from afterword.cli.doctor.command import doctor
 from afterword.cli.erase import erase
 from afterword.cli.importing import import_
+from afterword.cli.keys import keys
 from afterword.cli.prompts import prompts
+from afterword.cli.serve import serve
 
 __all__ = ["program"]
 
@@ -24,3 +26,5 @@ program.add_command(doctor)
 program.add_command(erase)
 program.add_command(import_)
 program.add_command(prompts)
+program.add_command(keys)
+program.add_command(serve)

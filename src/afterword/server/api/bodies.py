@@ -23,7 +23,7 @@ __all__ = ["BODY_BYTES", "Bodies", "decoded"]
 BODY_BYTES = 20_000_000
 #: A body may grow to this many times its size when it is decompressed, or to `_FREE_BYTES`.
 MAX_RATIO = 100
-_FREE_BYTES = 1_000_000
+_FREE_BYTES = 8_000_000
 #: Bodies of all requests together; more are told to come back.
 HELD_BYTES = 200_000_000
 READ_TIMEOUT_S = 30.0
