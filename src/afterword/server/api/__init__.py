@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from afterword.server.api.answers import Handler, endpoint
 from afterword.server.api.feedback import FeedbackDesk
 from afterword.server.api.ingest import Ingest
+from afterword.server.api.openapi import openapi
 from afterword.server.api.projects import Projects
 from afterword.server.api.reading import Reading
 from afterword.server.api.service import Service
@@ -21,15 +26,27 @@ def api_routes(service: Service) -> list[BaseRoute]:
     ingest, desk = Ingest(service), FeedbackDesk(service)
     reading, projects = Reading(service), Projects(service)
 
-    def route(method: str, path: str, handler: Handler) -> Route:
-        return Route(PREFIX + path, endpoint(handler), methods=[method])
-
+    # One route a path, so that a 405 names every method there is.
+    paths: dict[str, dict[str, Handler]] = {
+        "/openapi.json": {"GET": openapi},
+        "/generations": {"GET": reading.page, "POST": ingest.post},
+        "/generations/{data_id:path}": {"GET": reading.one},
+        "/feedback": {"POST": desk.post},
+        "/projects/{project:path}/feedback-types": {
+            "GET": projects.feedback_types,
+            "PUT": projects.put_feedback_types,
+        },
+        "/users/{user:path}": {"DELETE": projects.erase},
+    }
     return [
-        route("POST", "/generations", ingest.post),
-        route("POST", "/feedback", desk.post),
-        route("GET", "/generations", reading.page),
-        route("GET", "/generations/{data_id:path}", reading.one),
-        route("GET", "/projects/{project:path}/feedback-types", projects.feedback_types),
-        route("PUT", "/projects/{project:path}/feedback-types", projects.put_feedback_types),
-        route("DELETE", "/users/{user:path}", projects.erase),
+        Route(PREFIX + path, endpoint(_by_method(handlers)), methods=list(handlers))
+        for path, handlers in paths.items()
     ]
+
+
+def _by_method(handlers: Mapping[str, Handler]) -> Handler:
+    async def handle(request: Request) -> Response:
+        # Starlette answers HEAD where there is GET.
+        return await handlers["GET" if request.method == "HEAD" else request.method](request)
+
+    return handle

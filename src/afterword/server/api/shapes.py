@@ -33,7 +33,12 @@ ProjectName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._/-]{0,127}$
 Name = Annotated[str, Meta(max_length=1_000)]
 Count = Annotated[int, Meta(ge=0, le=(1 << 62) - 1)]
 Amount = Annotated[float, Meta(ge=0, le=1e15)]
-Moment = datetime | Annotated[float, Meta(ge=0, lt=253_402_300_800)]
+Listed = Annotated[Raw | UnsetType, Meta(extra_json_schema={"type": ["array", "null"]})]
+Mapped = Annotated[Raw | UnsetType, Meta(extra_json_schema={"type": ["object", "null"]})]
+Moment = (
+    Annotated[datetime, Meta(extra_json_schema={"format": "date-time"})]
+    | Annotated[float, Meta(ge=0, lt=253_402_300_800)]
+)
 
 
 class PostedError(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -66,7 +71,7 @@ class PostedGeneration(msgspec.Struct, kw_only=True, forbid_unknown_fields=True,
     duration_ms: Amount | None = None
     first_token_ms: Amount | None = None
     inputs: Raw | UnsetType = UNSET
-    messages: Raw | UnsetType = UNSET
+    messages: Listed = UNSET
     output: Raw | UnsetType = UNSET
     error: PostedError | None = None
     model: Name | None = None
@@ -74,7 +79,7 @@ class PostedGeneration(msgspec.Struct, kw_only=True, forbid_unknown_fields=True,
     usage: PostedUsage | None = None
     cost_usd: Amount | None = None
     tags: Annotated[list[Name], Meta(max_length=1_000)] | None = None
-    metadata: Raw | UnsetType = UNSET
+    metadata: Mapped = UNSET
     trace_id: Name | None = None
     span_id: Name | None = None
 
