@@ -6,7 +6,7 @@ import os
 
 # Before any test module is imported: the default client, the demo and the SDKs read these.
 for _name in list(os.environ):
-    if _name.startswith(("AFTERWORD_", "ANTHROPIC_", "OPENAI_")):
+    if _name.startswith(("AFTERWORD_", "ANTHROPIC_", "OPENAI_")) and "_TEST_" not in _name:
         del os.environ[_name]
 
 import afterword.snapshot  # noqa: E402 - the environment has to be clean first

@@ -30,5 +30,7 @@ def packed(name: str, folder: Path) -> Path:
     """The unpacked files of a package, without what it depends on."""
     archive = folder / npm("pack", name, cwd=folder).split()[-1]
     with tarfile.open(archive) as files:
-        files.extractall(folder / archive.stem, filter="data")
+        # Python has had the filter since 3.11.4.
+        safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        files.extractall(folder / archive.stem, **safely)  # type: ignore[arg-type]
     return folder / archive.stem / "package"

@@ -14,7 +14,12 @@ from afterword.stores.protocol import Store
 
 __all__ = ["Store", "open_store"]
 
-_SCHEMES = {"sqlite": "sqlite", "memory": "memory"}
+_SCHEMES = {
+    "sqlite": "sqlite",
+    "memory": "memory",
+    "postgresql": "postgres",
+    "postgres": "postgres",
+}
 
 
 def open_store(url: str) -> Store:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,9 +10,14 @@ import pytest
 
 from afterword.stores import Store, open_store
 
+sys.path.append(str(Path(__file__).parents[2]))
+
+from postgres_server import new_database  # noqa: E402
+
 STORES: dict[str, Callable[[Path], str]] = {
     "memory": lambda folder: "memory:",
     "sqlite": lambda folder: f"sqlite:///{folder / 'afterword.db'}",
+    "postgresql": lambda folder: new_database(),
 }
 
 

@@ -1,0 +1,138 @@
+"""Rows of generations and feedback in PostgreSQL, written inside a transaction (layer 2)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, LiteralString, cast
+
+from afterword.feedback.current import current, repeated, surplus
+from afterword.feedback.rows import COLUMNS as FEEDBACK_COLUMNS
+from afterword.feedback.rows import FeedbackRow
+from afterword.stores.postgres_schema import Connection
+from afterword.stores.rows import COLUMNS as GENERATION_COLUMNS
+from afterword.stores.rows import GenerationRow, merge, patched, waiting
+from afterword.stores.sql import statements
+
+SQL: dict[str, LiteralString] = cast("Any", statements("postgres"))
+SELECT_GENERATION: LiteralString = SQL["select_generation"] + " "
+GENERATION_BY_ID: LiteralString = SELECT_GENERATION + SQL["by_id"]
+_GENERATIONS_BY_KEYS: LiteralString = SELECT_GENERATION + SQL["by_keys"]
+_SAME_FEEDBACK: LiteralString = SQL["select_feedback"] + " " + SQL["same_feedback"]
+_FEEDBACK_BY_KEY: LiteralString = SQL["select_feedback"] + " " + SQL["by_key"]
+_FEEDBACK_OF: LiteralString = SQL["select_feedback"] + " " + SQL["by_generations"]
+
+
+def lock_key(data_id: str) -> int:
+    """What stands for a data ID among PostgreSQL's advisory locks."""
+    return int.from_bytes(hashlib.blake2b(data_id.encode(), digest_size=8).digest(), signed=True)
+
+
+def put_generations(connection: Connection, rows: Sequence[GenerationRow]) -> None:
+    batch: dict[tuple[str, str], GenerationRow] = {}
+    for row in rows:
+        key = (row.id, row.project)
+        batch[key] = merge(batch[key], row) if key in batch else patched(row)
+    made = connection.execute(
+        SQL["insert_keys"],
+        {
+            "ids": [row.id for row in batch.values()],
+            "projects": [row.project for row in batch.values()],
+            "times": [row.created_at for row in batch.values()],
+        },
+    )
+    fresh = {(data_id, project) for data_id, project in made}
+    known = [key for key in batch if key not in fresh]
+    _insert(connection, [row for key, row in batch.items() if key in fresh])
+    if known:
+        _merge_known(connection, {key: batch[key] for key in known})
+    _settle_awaited(connection, rows)
+
+
+def _merge_known(connection: Connection, batch: dict[tuple[str, str], GenerationRow]) -> None:
+    found = connection.execute(
+        _GENERATIONS_BY_KEYS,
+        {"ids": [key[0] for key in batch], "projects": [key[1] for key in batch]},
+    ).fetchall()
+    changed: list[GenerationRow] = []
+    for columns in found:
+        old = generation_row(columns)
+        merged = merge(old, batch[old.id, old.project])
+        if merged != old:
+            bindings = {"id": old.id, "project": old.project, "created_at": old.created_at}
+            connection.execute(SQL["drop_generation"], bindings)
+            if merged.created_at != old.created_at:
+                bindings["created_at"] = merged.created_at
+                connection.execute(SQL["move_key"], bindings)
+            changed.append(merged)
+    _insert(connection, changed)
+
+
+def _insert(connection: Connection, rows: Sequence[GenerationRow]) -> None:
+    if rows:
+        values = {name: [getattr(row, name) for row in rows] for name in GENERATION_COLUMNS}
+        connection.execute(SQL["insert_generations"], values)
+
+
+def _settle_awaited(connection: Connection, rows: Sequence[GenerationRow]) -> None:
+    """Join feedback that came before its generation, in a project it could only guess."""
+    awaited = connection.execute(SQL["awaited"], {"data_ids": [row.id for row in rows]}).fetchall()
+    arrived = {row.id: row.project for row in rows if row.status != "waiting"}
+    for (data_id,) in awaited:
+        if data_id in arrived:
+            bindings = {"data_id": data_id, "project": arrived[data_id]}
+            for name in ("clear_current", "drop_stubs", "settle_feedback"):
+                connection.execute(SQL[name], bindings)
+            _insert_current(connection, history_of(connection, [data_id], arrived[data_id]))
+
+
+def put_feedback(connection: Connection, row: FeedbackRow) -> FeedbackRow:
+    if row.provisional:
+        known = connection.execute(
+            SQL["project_of"], {"id": row.data_id, "project": row.project}
+        ).fetchone()
+        if known is not None:
+            row.project = known[0]
+            row.provisional = known[1] == "waiting"
+    bindings = {name: getattr(row, name) for name in FEEDBACK_COLUMNS}
+    same = connection.execute(_SAME_FEEDBACK, bindings).fetchone()
+    if same is not None:
+        return _feedback_row(same)
+    found_rows = connection.execute(_FEEDBACK_BY_KEY, bindings).fetchall()
+    history = [_feedback_row(columns) for columns in found_rows]
+    twin = repeated(history, row)
+    if twin is not None:
+        return twin
+    stub = waiting(row)
+    key = {"ids": [stub.id], "projects": [stub.project], "times": [stub.created_at]}
+    if connection.execute(SQL["insert_keys"], key).fetchall():
+        _insert(connection, [stub])
+    connection.execute(SQL["insert_feedback"], bindings)
+    history.append(row)
+    for found in surplus(history, row):
+        connection.execute(SQL["drop_feedback"], {"id": found.id, "project": found.project})
+    connection.execute(SQL["drop_current"], bindings)
+    _insert_current(connection, history)
+    return row
+
+
+def _insert_current(connection: Connection, history: Sequence[FeedbackRow]) -> None:
+    for found in current(history):
+        bindings = {name: getattr(found, name) for name in FEEDBACK_COLUMNS}
+        connection.execute(SQL["insert_current"], bindings)
+
+
+def history_of(
+    connection: Connection, data_ids: Sequence[str], project: str | None
+) -> list[FeedbackRow]:
+    bindings = {"data_ids": list(data_ids), "project": project}
+    found = connection.execute(_FEEDBACK_OF, bindings).fetchall()
+    return [_feedback_row(columns) for columns in found]
+
+
+def generation_row(columns: Sequence[Any]) -> GenerationRow:
+    return GenerationRow(**dict(zip(GENERATION_COLUMNS, columns, strict=True)))
+
+
+def _feedback_row(columns: Sequence[Any]) -> FeedbackRow:
+    return FeedbackRow(**dict(zip(FEEDBACK_COLUMNS, columns, strict=True)))
