@@ -5,7 +5,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-PARTS: Final = ("share.js", "delivery.js", "look.js", "restore.js", "afterword.js")
+PARTS: Final = ("share.js", "delivery.js", "dwell.js", "look.js", "restore.js", "afterword.js")
 _IMPORT: Final = re.compile(r'^import \{[^}]*\} from "\./\w+\.js";\n', re.MULTILINE)
 _EXPORT: Final = re.compile(r"^export (?=async function|function|const)", re.MULTILINE)
 _NOTE: Final = re.compile(r"^ *(?:/\*\*(?s:.*?)\*/|// .*)\n", re.MULTILINE)

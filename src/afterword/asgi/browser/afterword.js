@@ -4,6 +4,7 @@
  * Content-Security-Policy and under Trusted Types. Reference: docs/reference/browser.md.
  */
 import { BODY_BYTES, debug, emit, send, sizeBytes, unsent, warn } from "./delivery.js";
+import { dwell } from "./dwell.js";
 import { SHEET, WORDS, button, field, icon, make, panel } from "./look.js";
 import { apply, ask } from "./restore.js";
 import { keptShare, share } from "./share.js";
@@ -44,7 +45,7 @@ function folder(endpoint) {
 
 export class AfterwordFeedback extends HTMLElement {
   static observedAttributes = [
-    ...["token", "data-id", "endpoint", "for", "issues", "debug"],
+    ...["token", "data-id", "endpoint", "for", "issues", "stars", "stars-max", "dwell", "debug"],
     ...Object.keys(WORDS).map((word) => `label-${word}`),
   ];
 
@@ -55,6 +56,7 @@ export class AfterwordFeedback extends HTMLElement {
   #asked = ""; // for what the state was asked
   #found = null; // the data ID, as the server named it
   #hush; // the timer that clears the status
+  #watching = () => {}; // ends the watch on how long the answer is in sight
 
   constructor() {
     super();
@@ -104,6 +106,7 @@ export class AfterwordFeedback extends HTMLElement {
 
   disconnectedCallback() {
     document.removeEventListener("copy", this.#copied);
+    this.#watching();
   }
 
   attributeChangedCallback(name, before, value) {
@@ -111,6 +114,7 @@ export class AfterwordFeedback extends HTMLElement {
     debug(this.hasAttribute("debug"));
     if (["token", "data-id", "endpoint"].includes(name)) this.#begin();
     else if (name !== "debug") this.#build();
+    if (["for", "dwell"].includes(name)) this.#watch();
   }
 
   #begin(again = false) {
@@ -125,6 +129,7 @@ export class AfterwordFeedback extends HTMLElement {
     this.#touched.clear();
     this.#update();
     const { endpoint, token } = this;
+    this.#watch();
     const queued = unsent(endpoint, token); // the answer may be older, and they sent when it comes
     const restore = (reply, ids) => this.#asked === asked && this.#restore(reply, ids, queued);
     if (token) ask({ endpoint, token, restore });
@@ -143,7 +148,8 @@ export class AfterwordFeedback extends HTMLElement {
 
   #answered(outcome, entry, dataId) {
     this.#found = dataId ?? this.#found;
-    if (entry.type === "action") return; // nobody waits for word of a copy
+    // Nobody waits for word of what they did not say.
+    if (entry.type === "action" || entry.type === this.getAttribute("dwell")) return;
     const { word } = this.#parts.status.dataset;
     if (outcome === "kept") this.#say("later", true);
     if (outcome === "sent" && word === "later") this.#say("thanks", true);
@@ -172,6 +178,26 @@ export class AfterwordFeedback extends HTMLElement {
     if (!bad && this.#state.issue?.length) this.#send({ type: "issue", value: null });
     if (bad) this.#say("issues"); // what just opened
     if (this.#open !== "correction") this.#show(bad ? "issues" : "");
+  }
+
+  #star(value) {
+    const type = this.getAttribute("stars");
+    const undo = this.#state[type] === value;
+    this.#send({ type, value: undo ? null : value }, undo ? "undone" : "thanks");
+  }
+
+  #watch() {
+    this.#watching();
+    this.#watching = () => {};
+    const type = this.getAttribute("dwell");
+    const { token } = this;
+    const source = this.#source();
+    if (!type || !token || !source) return;
+    const dataId = this.getAttribute("data-id") ?? undefined;
+    this.#watching = dwell(source, (value) => {
+      if (!isFirst(token, dataId, type)) return;
+      send(this, this.endpoint, token, { data_id: dataId, type, value }, () => {});
+    });
   }
 
   #toggle(issue) {
@@ -273,7 +299,12 @@ export class AfterwordFeedback extends HTMLElement {
   #build() {
     const word = (name) => this.#word(name);
     const toggle = (panel) => () => this.#show(this.#open === panel ? "" : panel);
+    const most = Math.min(Math.max(Number(this.getAttribute("stars-max")) || 5, 2), 10);
+    const scale = this.hasAttribute("stars") ? Array.from({ length: most }, (_, at) => at + 1) : [];
     const parts = {
+      stars: scale.map((value) => {
+        return icon("star", `${word("star")} ${value}/${most}`, () => this.#star(value), { value });
+      }),
       good: icon("good", word("good"), () => this.#rate("good")),
       bad: icon("bad", word("bad"), () => this.#rate("bad")),
       more: icon("more", word("more"), toggle("issues")),
@@ -298,7 +329,8 @@ export class AfterwordFeedback extends HTMLElement {
     });
     const { good, bad, more, edit, status, issues, editor } = parts;
     const group = { part: "buttons", role: "group", "aria-label": word("group") };
-    const row = make("div", group, good, bad, more, edit, status);
+    const choices = scale.length ? parts.stars : [good, bad, more];
+    const row = make("div", group, ...choices, edit, status);
     for (const name of ["comment", "correction"]) {
       parts[name].value = this.#parts?.[name].value ?? ""; // a new word must not cost the text
     }
@@ -308,9 +340,14 @@ export class AfterwordFeedback extends HTMLElement {
   }
 
   #update() {
-    const { good, bad, more, edit, issues, editor, chips } = this.#parts;
+    const { good, bad, more, edit, issues, editor, chips, stars } = this.#parts;
     const { rating, correction, issue = [] } = this.#state;
-    for (const each of [good, bad, more, edit]) each.disabled = !this.token;
+    for (const each of [good, bad, more, edit, ...stars]) each.disabled = !this.token;
+    const given = this.#state[this.getAttribute("stars")] ?? 0;
+    for (const each of stars) {
+      each.ariaPressed = Number(each.value) === given;
+      each.part.toggle("filled", Number(each.value) <= given);
+    }
     good.ariaPressed = rating === "good";
     bad.ariaPressed = rating === "bad";
     for (const chip of chips) chip.ariaPressed = issue.includes(chip.value);

@@ -6,6 +6,7 @@ export const WORDS = {
   more: "Say what went wrong",
   issues: "What went wrong?",
   comment: "Tell us more (optional)",
+  star: "Rating",
   edit: "Edit answer",
   correction: "A better answer",
   send: "Send",
@@ -27,6 +28,7 @@ const DRAWINGS = {
   more:
     "M6 4.4h12a2.2 2.2 0 0 1 2.2 2.2v7.6a2.2 2.2 0 0 1-2.2 2.2h-5.6L8 20.1v-3.7H6a2.2 2.2 0 0 1" +
     "-2.2-2.2V6.6A2.2 2.2 0 0 1 6 4.4z",
+  star: "M12 3.8l2.5 5.2 5.7.8-4.1 4 1 5.7-5.1-2.7-5.1 2.7 1-5.7-4.1-4 5.7-.8z",
   edit: "M4.2 19.8l.9-4.2L16 4.7a2.3 2.3 0 0 1 3.3 3.3L8.4 18.9zM13.8 6.9l3.3 3.3",
 };
 
@@ -46,10 +48,10 @@ export function button(part, content, click, more) {
   return make("button", { type: "button", part, click, ...more }, content);
 }
 
-export function icon(name, label, click) {
+export function icon(name, label, click, more) {
   const path = make("path", { d: DRAWINGS[name] });
   const drawing = make("svg", { viewBox: "0 0 24 24", "aria-hidden": "true" }, path);
-  return button(`icon ${name}`, drawing, click, { title: label, "aria-label": label });
+  return button(`icon ${name}`, drawing, click, { title: label, "aria-label": label, ...more });
 }
 
 export function field(name, label, more) {
@@ -109,8 +111,8 @@ button:enabled:hover, [aria-expanded=true] { background: var(--_soft); }
 svg { inline-size: 70%; fill: none; stroke: currentColor; stroke-width: 1.6; }
 path { stroke-linejoin: round; stroke-linecap: round; }
 [part~=bad] svg { transform: scaleY(-1); }
-[part~=icon][aria-pressed=true], [part~=done] { color: var(--_ink); }
-[part~=icon][aria-pressed=true] svg { fill: currentColor; }
+[part~=icon][aria-pressed=true], [part~=done], [part~=filled] { color: var(--_ink); }
+[part~=icon][aria-pressed=true] svg, [part~=filled] svg { fill: currentColor; }
 [part~=status] { margin-inline-start: 6px; font-size: .93em; color: var(--_mute); }
 [part~=quiet] {
   position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%);
