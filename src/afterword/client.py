@@ -58,7 +58,7 @@ class Client:
         self.url = config.url
         self.faults = Faults()
         self.redactor = Redactor(config.redact, on_fault=self.faults.note)
-        self.store = open_store(config.url)
+        self.store = open_store(config.url, api_key=config.api_key)
         self.recorder = Recorder(self.store, self.faults)
         self.desk = Desk(self.store, self.recorder, self.redactor, self.project)
         self._keyring = config.keyring

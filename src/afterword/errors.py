@@ -90,6 +90,9 @@ class TokenRejected(AfterwordError):
 class StoreError(AfterwordError):
     """The store could not do its work."""
 
+    #: After how many seconds the store asked to be tried again, when it said so.
+    retry_after_s: float | None = None
+
 
 class StoreBusy(StoreError):
     """The store is locked by another writer; trying again later may work."""

@@ -147,13 +147,14 @@ class Gate:
         return f"{told}.{mac.hexdigest()}"
 
 
-async def authorize(request: Request, scope: str) -> Access:
+async def authorize(request: Request, scope: str, *others: str) -> Access:
     """The access that the request's key gives, for the routes of an app made by `create_app`.
 
     The key is taken from ``Authorization: Bearer KEY`` or ``X-API-KEY``.
 
     Raises:
-        HTTPException: 401 without a valid key where one is needed, 403 when the key lacks `scope`.
+        HTTPException: 401 without a valid key where one is needed, 403 when the key has neither
+            `scope` nor one of the `others`.
     """
     gate: Gate | None = getattr(request.app.state, "gate", None)
     if gate is None:  # routes without the app: nobody has said who may use them
@@ -166,7 +167,7 @@ async def authorize(request: Request, scope: str) -> Access:
             f"{told}; send it as Authorization: Bearer KEY, or X-API-KEY.",
             {"WWW-Authenticate": "Bearer"},
         )
-    if not access.may(scope):
+    if not any(map(access.may, (scope, *others))):
         raise HTTPException(HTTPStatus.FORBIDDEN, f"This key lacks the scope {scope}.")
     return access
 

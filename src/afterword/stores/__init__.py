@@ -19,11 +19,15 @@ _SCHEMES = {
     "memory": "memory",
     "postgresql": "postgres",
     "postgres": "postgres",
+    "http": "http",
+    "https": "http",
 }
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, *, api_key: str | None = None) -> Store:
     """The store a URL names. Nothing is opened until the first use.
+
+    `api_key` is for a store that is another Afterword server; others ask for none.
 
     Raises:
         ConfigError: the URL's scheme is unknown or the rest of it makes no sense.
@@ -33,4 +37,6 @@ def open_store(url: str) -> Store:
         known = ", ".join(f"{name}:" for name in _SCHEMES)
         raise ConfigError(f"the store's URL {url!r:.200} must begin with one of {known}")
     module = importlib.import_module(f"{__name__}.{_SCHEMES[scheme]}")
+    if _SCHEMES[scheme] == "http":
+        return cast("Store", module.open_store(url, api_key))
     return cast("Store", module.open_store(url))

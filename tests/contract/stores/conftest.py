@@ -12,12 +12,14 @@ from afterword.stores import Store, open_store
 
 sys.path.append(str(Path(__file__).parents[2]))
 
+import api_server  # noqa: E402
 from postgres_server import new_database  # noqa: E402
 
 STORES: dict[str, Callable[[Path], str]] = {
     "memory": lambda folder: "memory:",
     "sqlite": lambda folder: f"sqlite:///{folder / 'afterword.db'}",
     "postgresql": lambda folder: new_database(),
+    "http": api_server.start,
 }
 
 
@@ -29,6 +31,7 @@ def store(
     store = open_store(STORES[request.param](tmp_path_factory.mktemp("store")))
     yield store
     store.close()
+    _stop_servers(request.param)
 
 
 @pytest.fixture(params=STORES)
@@ -36,3 +39,10 @@ def empty_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stor
     store = open_store(STORES[request.param](tmp_path))
     yield store
     store.close()
+    _stop_servers(request.param)
+
+
+def _stop_servers(name: str) -> None:
+    # The shared store's server runs on while tests of the module take empty stores beside it.
+    if name == "http":
+        api_server.stop_last()

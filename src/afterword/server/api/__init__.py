@@ -14,6 +14,7 @@ from afterword.server.api.ingest import Ingest
 from afterword.server.api.openapi import openapi
 from afterword.server.api.projects import Projects
 from afterword.server.api.reading import Reading
+from afterword.server.api.remote_store import RemoteStore
 from afterword.server.api.service import Service
 
 __all__ = ["Service", "api_routes"]
@@ -25,6 +26,7 @@ def api_routes(service: Service) -> list[BaseRoute]:
     """The routes of the API, for an app that `create_app` makes."""
     ingest, desk = Ingest(service), FeedbackDesk(service)
     reading, projects = Reading(service), Projects(service)
+    remote = RemoteStore(service)
 
     # One route a path, so that a 405 names every method there is.
     paths: dict[str, dict[str, Handler]] = {
@@ -36,6 +38,7 @@ def api_routes(service: Service) -> list[BaseRoute]:
             "GET": projects.feedback_types,
             "PUT": projects.put_feedback_types,
         },
+        "/store/{name}": {"POST": remote.call},
         "/users/{user:path}": {"DELETE": projects.erase},
     }
     return [

@@ -129,7 +129,7 @@ def _away(error: AfterwordError) -> Response:
     lasting = isinstance(cause, StoreError) and type(cause) is StoreError
     reason = _CREDENTIALS.sub("://…@", str(error))
     if lasting:
-        return problem(500, f"The store refused: {reason}")
+        return problem(422, f"The store refused: {reason}")
     wait_s = getattr(cause, "retry_after_s", None) if isinstance(cause, StoreBusy) else None
     told = {"Retry-After": str(int(wait_s) if wait_s else RETRY_AFTER_S)}
     return problem(503, f"The store is away: {reason}", (), told)
