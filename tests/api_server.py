@@ -28,7 +28,10 @@ def serving(app: Any) -> Iterator[str]:
 
 
 def _start(app: Any) -> tuple[uvicorn.Server, threading.Thread, str]:
-    listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+    # asyncio turns Nagle's algorithm off only for sockets that say they are TCP.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(256)
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
