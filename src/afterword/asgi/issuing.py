@@ -13,8 +13,7 @@ from afterword.asgi.tokens import (
     MAX_DATA_IDS,
     Keyring,
     mint,
-    random_subject,
-    subject_of,
+    subject_bytes,
 )
 from afterword.client import Client
 from afterword.context import Trail, current_trail
@@ -54,12 +53,17 @@ class Issuer:
         if not keyring:
             return None
         subject, bound = _subject(trail, keyring)
-        newest_first = reversed(trail.data_ids[-MAX_DATA_IDS:])
+        known = trail.data_ids
+        others = (
+            [other for other in reversed(known[-MAX_DATA_IDS:]) if other != data_id]
+            if len(known) > 1
+            else ()
+        )
         try:
             return mint(
                 keyring,
                 client.desk.noted_place(data_id),
-                [data_id, *(known for known in newest_first if known != data_id)],
+                (data_id, *others),
                 subject=subject,
                 bound=bound,
                 types=self._types,
@@ -71,18 +75,18 @@ class Issuer:
             return None
 
 
-def _subject(trail: Trail, keyring: Keyring) -> tuple[str, bool]:
+def _subject(trail: Trail, keyring: Keyring) -> tuple[bytes, bool]:
     """Who will rate, and whether that is a user whose name is known."""
-    key_id = keyring[0][0]
+    secret = keyring[0][1]
     user = trail.user
     if user is not None:
-        return subject_of(keyring, key_id, "user", user) or random_subject(), True
+        return subject_bytes(secret, "user", user), True
     if trail.subject is None:
         session = trail.session
         # The digest of a fresh ID is as good as random bytes, and asks the system for none.
         kind, name = ("anonymous", new_id()) if session is None else ("session", session)
-        trail.subject = subject_of(keyring, key_id, kind, name)
-    return str(trail.subject), False
+        trail.subject = subject_bytes(secret, kind, name)
+    return trail.subject, False
 
 
 _ISSUER: ContextVar[Issuer | None] = ContextVar("afterword_issuer", default=None)
