@@ -23,8 +23,6 @@ def settings_of(configuration: Configuration, environment: Mapping[str, str]) ->
         "project": configuration.project,
         "AFTERWORD_API_KEY": _MASK if configuration.api_key else "not set",
         "AFTERWORD_SECRET": key_ids or "not set; one is made and kept in an embedded store",
-        "AFTERWORD_SPOOL": environment.get("AFTERWORD_SPOOL") or "not set",
-        "AFTERWORD_DURABILITY": environment.get("AFTERWORD_DURABILITY") or "normal",
         "AFTERWORD_DISABLED": environment.get("AFTERWORD_DISABLED") or "not set",
     }
 
