@@ -99,11 +99,11 @@ class Gate:
     def access(self, connection: HTTPConnection) -> Access | None:
         """What the request's key gives; None without a valid one. May block on the store."""
         given = key_of(connection)
-        if given is None:
-            return _OPEN if self.is_open() else None
-        if self.is_open():
+        # Looked for first: a key that was made a moment ago says the project already.
+        found = None if given is None or is_remote(self.client.store) else self.book.find(given)
+        if found is None and self.is_open():
             return _OPEN
-        return _access(self.book.find(given))
+        return _access(found)
 
     def session_access(self, connection: HTTPConnection) -> Access | None:
         """What the browser's session, or else the request's key, gives. May block on the store."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from api_calls import API, api, headers, post_generations, refusal
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from afterword.client import Client
@@ -291,3 +292,17 @@ def test_signing_in_from_another_site_is_refused(closed: tuple[TestClient, str])
         response = web.post(path, data={"key": key}, headers=foreign)
         assert response.status_code == 403
         assert "set-cookie" not in response.headers
+
+
+def test_the_first_key_counts_from_its_first_request(client: Client) -> None:
+    now_s = 100.0
+    gate = Gate(client)
+    gate._book = (client.store, KeyBook(client.store, clock_s=lambda: now_s))
+    assert gate.is_open()
+    now_s += 0.2
+    text, _ = create_key(client.store, project="bot", scopes=["read"])
+    request = Request({"type": "http", "headers": [(b"x-api-key", text.encode())]})
+    access = gate.access(request)
+    assert access is not None
+    assert access.project == "bot"
+    assert not gate.is_open()
