@@ -32,6 +32,7 @@ __all__ = [
     "content_lines",
     "difference",
     "make_version",
+    "template_of",
 ]
 
 Template: TypeAlias = str | list[dict[str, Any]] | None
@@ -148,6 +149,18 @@ def make_version(
         created_at=now or datetime.now(UTC),
         **cast("dict[str, Any]", content),
     )
+
+
+def template_of(text: str) -> Any:
+    """The template that people write as text: a JSON list is one of chat messages."""
+    if text.lstrip().startswith("["):
+        try:
+            found = json.loads(text)
+        except ValueError:
+            return text
+        if isinstance(found, list):
+            return found
+    return text
 
 
 def difference(old: PromptVersion, new: PromptVersion) -> list[str]:

@@ -14,7 +14,14 @@ import click
 from afterword.client import Client
 from afterword.configuration import check_project
 from afterword.errors import ConfigError, InvalidInput
-from afterword.prompts import PRODUCTION, PromptShelf, PromptVersion, difference, make_version
+from afterword.prompts import (
+    PRODUCTION,
+    PromptShelf,
+    PromptVersion,
+    difference,
+    make_version,
+    template_of,
+)
 
 __all__ = ["prompts"]
 
@@ -82,7 +89,7 @@ def register(
         provider=provider,
         endpoint=endpoint,
         # Editors end a file with a line feed that is no part of the prompt.
-        template=_template(text.removesuffix("\n")),
+        template=template_of(text.removesuffix("\n")),
         parameters=dict(map(_setting, settings)),
         name=name,
     )
@@ -167,17 +174,6 @@ def _text(path: str) -> str:
         return Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{path} cannot be read as text: {error}", field="template") from None
-
-
-def _template(text: str) -> Any:
-    if text.lstrip().startswith("["):
-        try:
-            found = json.loads(text)
-        except ValueError:
-            return text
-        if isinstance(found, list):
-            return found
-    return text
 
 
 def _setting(given: str) -> tuple[str, Any]:

@@ -1,16 +1,34 @@
-"""The page of prompts: a project's versions, which are deployed, and what differs (layer 5)."""
+"""The page of prompts: versions, what differs, and forms to register and deploy (layer 5)."""
 
 from __future__ import annotations
 
+import json
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from afterword.client import Client
+from afterword.configuration import check_project
 from afterword.default import default_client
-from afterword.prompts import PromptShelf, PromptVersion, content_lines, difference
+from afterword.errors import ConfigError, InvalidInput
+from afterword.prompts import (
+    PRODUCTION,
+    PromptShelf,
+    PromptVersion,
+    content_lines,
+    difference,
+    make_version,
+    template_of,
+)
 from afterword.server.auth import access_of
-from afterword.server.pages.rendering import render
+from afterword.server.pages.rendering import error_page, link, render
+from afterword.server.pages.review import Form, FormError, read_form
+from afterword.server.security import cross_site_reason
 
 __all__ = ["PromptPages"]
 
@@ -25,15 +43,54 @@ class PromptPages:
 
     def routes(self) -> list[BaseRoute]:
         """The routes, for the app of the Logs pages."""
-        return [Route("/prompts", self.page, name="prompts")]
+        return [
+            Route("/prompts", self.page, name="prompts"),
+            Route("/prompts", self.take, methods=["POST"]),
+        ]
 
     def page(self, request: Request) -> Response:
         """`GET /prompts`: projects, versions of one, and the difference of two."""
+        return self._page(request, {}, None)
+
+    async def take(self, request: Request) -> Response:
+        """`POST /prompts`: register a version or deploy one, then the page of its project."""
+        reason = cross_site_reason(request.headers, request.url.scheme)
+        if reason is not None or not access_of(request).may("admin"):
+            told = reason or "Only a key with the scope admin may change prompts."
+            return error_page(request, HTTPStatus.FORBIDDEN, "This form was refused", told)
+        try:
+            form = await read_form(request)
+        except FormError as error:
+            return error_page(request, error.status_code, "This form could not be read", str(error))
+        return await run_in_threadpool(self._keep, request, form)
+
+    def _keep(self, request: Request, form: Form) -> Response:
+        given = {name: values[0] for name, values in form.items()}
+        project = given.get("project", "").strip()
+        try:
+            access_of(request).check_project(project)
+            shelf = PromptShelf(self._of().store)
+            if "deploy" in given:
+                environment = given.get("environment", "").strip() or PRODUCTION
+                shelf.deploy(project, given["deploy"], environment)
+                chosen = {}
+            else:
+                chosen = {
+                    "new": shelf.register(_named(project), _made(given), deploy_first=True).id
+                }
+        except InvalidInput as error:
+            return self._page(request, given, str(error))
+        asked = urlencode({"project": project, **chosen})
+        return RedirectResponse(f"{link(request, 'prompts')}?{asked}", HTTPStatus.SEE_OTHER)
+
+    def _of(self) -> Client:
+        return default_client() if self._client is None else self._client
+
+    def _page(self, request: Request, given: dict[str, str], problem: str | None) -> Response:
         only = access_of(request).project
-        client = default_client() if self._client is None else self._client
-        shelf = PromptShelf(client.store)
+        shelf = PromptShelf(self._of().store)
         projects = [name for name in shelf.projects() if only in (None, name)]
-        asked = request.query_params.get("project", "")
+        asked = request.query_params.get("project", "") or given.get("project", "")
         project = asked if asked in projects else next(iter(projects), "")
         versions = shelf.versions(project) if project else []
         places: dict[str, list[str]] = {}
@@ -46,7 +103,12 @@ class PromptPages:
         return render(
             request,
             "prompts.html",
+            200 if problem is None else HTTPStatus.UNPROCESSABLE_ENTITY,
             banner=None,
+            problem=problem,
+            given=given,
+            may_change=access_of(request).may("admin"),
+            environment=PRODUCTION,
             projects=projects,
             project=project,
             versions=versions,
@@ -66,3 +128,28 @@ def _chosen(
         if version.id == version_id:
             return version
     return versions[otherwise] if len(versions) > otherwise else None
+
+
+def _named(project: str) -> str:
+    try:
+        return check_project(project)
+    except ConfigError as error:
+        raise InvalidInput(str(error), field="project") from None
+
+
+def _made(given: dict[str, str]) -> PromptVersion:
+    """The version that a form describes."""
+    text = given.get("parameters", "").strip() or "{}"
+    try:
+        parameters: Any = json.loads(text)
+    except ValueError:
+        parameters = None
+    if not isinstance(parameters, dict):
+        raise InvalidInput('parameters must be a JSON object, as {"temperature": 0.2}')
+    return make_version(
+        model=given.get("model", "").strip(),
+        provider=given.get("provider", "").strip() or None,
+        template=template_of(given.get("template", "").replace("\r\n", "\n")),
+        parameters=parameters,
+        name=given.get("name", "").strip() or None,
+    )
