@@ -52,8 +52,11 @@ class ProjectView:
         return {found for found in self._store.finished(data_ids) if found[0] == self.project}
 
     def project_of(self, data_id: str) -> str | None:
-        found = self._store.generation(data_id, self.project)
-        return None if found is None else self.project
+        place = self._store.project_of(data_id)
+        if place is None or place == self.project:
+            return place
+        # An ID from outside may stand in several projects, this one among them.
+        return self.project if self._store.generation(data_id, self.project) else None
 
     def generations(self, query: Query) -> list[GenerationRow]:
         own = msgspec.structs.replace(query, project=self._own(query.project))

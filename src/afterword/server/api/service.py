@@ -72,12 +72,13 @@ class Service:
 
     def check_own(self, access: Access, data_id: str) -> None:
         """Refuse with 403 the ID of a generation that only another project has."""
-        if access.project is not None:
-            store = self.client.store
-            if store.generation(data_id, access.project) is None:
-                other = store.generation(data_id)
-                if other is not None and other.status != "waiting":
-                    access.check_project(other.project)
+        store = self.client.store
+        if access.project is None or store.project_of(data_id) in (None, access.project):
+            return
+        if store.generation(data_id, access.project) is None:
+            other = store.generation(data_id)
+            if other is not None and other.status != "waiting":
+                access.check_project(other.project)
 
     async def read(self, work: Callable[[], T]) -> T:
         """Run what reads the store, without blocking the event loop."""
