@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import ipaddress
 import logging
 import signal
@@ -14,6 +13,7 @@ from typing import Any
 import click
 
 from afterword.cli.exits import WrongSetup
+from afterword.cli.listening import listen
 from afterword.client import Client
 from afterword.errors import StoreError
 
@@ -51,7 +51,7 @@ def serve(url: str | None, host: str, port: int, allowed: tuple[str, ...], publi
     """
     uvicorn, auth, server = _parts("uvicorn", "afterword.server.auth", "afterword.server")
     guard = import_module("afterword.server.guard")
-    listener = _listen(host, port)
+    listener = listen(host, port, "--port")
     with listener:
         client = Client(url)
         try:
@@ -81,30 +81,6 @@ def _parts(*names: str) -> list[ModuleType]:
             f"the server needs {missing.name}, which is not installed;"
             " pip install 'afterword[server]'"
         ) from None
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM
-        )[0]
-    except (OSError, UnicodeError):
-        raise WrongSetup(f"--host {host} is no address of this machine") from None
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(2048)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRNOTAVAIL:
-            raise WrongSetup(f"--host {host} is no address of this machine") from None
-        if error.errno == errno.EADDRINUSE:
-            raise WrongSetup(
-                f"port {port} on {host} is in use; choose another with --port"
-            ) from None
-        raise WrongSetup(f"port {port} on {host} cannot be used: {error.strerror}") from None
-    return listener
 
 
 def _needs_key(host: str, is_remote: bool) -> str:

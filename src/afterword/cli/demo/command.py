@@ -6,7 +6,6 @@ The model and the web parts are extras and slow to import, so they are imported 
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import signal
@@ -31,6 +30,7 @@ from afterword.cli.demo.places import (
     record_place,
 )
 from afterword.cli.exits import WrongSetup
+from afterword.cli.listening import listen
 from afterword.errors import StoreError
 from afterword.server.local_model import (
     MODEL_NAME,
@@ -106,7 +106,8 @@ def demo(
         with _open_client(url) as client, _open_model(endpoint, console) as chat_model:
             _part("afterword.cli.demo.once").ask_once(client, chat_model, once, url, console)
         return
-    listener = _listen(host, port)
+    other = port + 1 if 1024 <= port < 65535 else DEFAULT_PORT
+    listener = listen(host, port, f"--port {other} (make demo PORT={other})")
     with listener, _open_client(url) as client, _open_model(endpoint, console) as chat_model:
         _serve(listener, host, client, chat_model, console)
 
@@ -118,32 +119,6 @@ def _part(name: str) -> ModuleType:
         raise WrongSetup(
             f"the demo needs {missing.name}, which is not installed; pip install 'afterword[demo]'"
         ) from None
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM
-        )[0]
-    except (OSError, UnicodeError):
-        raise WrongSetup(f"--host {host} is no address of this machine") from None
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(128)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRNOTAVAIL:
-            raise WrongSetup(f"--host {host} is no address of this machine") from None
-        reason = (
-            "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
-        )
-        other = port + 1 if 1024 <= port < 65535 else DEFAULT_PORT
-        raise WrongSetup(
-            f"port {port} on {host} {reason}; choose another: --port {other} (make demo PORT={other})"
-        ) from None
-    return listener
 
 
 @contextmanager
