@@ -10,6 +10,8 @@
     └── StoreError
         ├── StoreBusy
         ├── StoreUnavailable
+        │   └── StoreRefused
+        ├── StoreTooLarge
         └── StoreTooNew
 
 The docstring of a class is its default message.
@@ -29,6 +31,8 @@ __all__ = [
     "NoGenerationInContext",
     "StoreBusy",
     "StoreError",
+    "StoreRefused",
+    "StoreTooLarge",
     "StoreTooNew",
     "StoreUnavailable",
     "TokenRejected",
@@ -100,6 +104,14 @@ class StoreBusy(StoreError):
 
 class StoreUnavailable(StoreError):
     """The store cannot be reached or opened."""
+
+
+class StoreRefused(StoreUnavailable):
+    """The store refuses this client: its key is wrong or lacks a scope."""
+
+
+class StoreTooLarge(StoreError):
+    """The store does not take this much at once."""
 
 
 class StoreTooNew(StoreError):

@@ -24,9 +24,9 @@ NETWORK = {
 }
 NETWORK_MODULES = {"httpx", "requests", "aiohttp", "socket", "urllib.request", "http.client"}
 #: A named statement, or a constant of the module.
-FIXED = r"(_SQL\['\w+'\]|_?[A-Z_]+)"
+FIXED = r"(_?SQL\['\w+'\]|_?[A-Z_]+)"
 #: The one statement that is put together: `where` holds the named filters that were asked for.
-LISTING = "f\"{_SELECT_GENERATION}{where}{_SQL['newest_first']}\""
+LISTING = "f\"{SELECT_GENERATION}{where}{SQL['newest_first']}\""
 #: What can hold code in its data, and what runs text as code.
 RUNS_CODE = {"pickle", "marshal", "shelve", "dill", "yaml", "jsonpickle", "dbm"}
 

@@ -16,7 +16,14 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1]))
 
 from afterword.client import Client  # noqa: E402
-from afterword.errors import ConfigError, StoreBusy, StoreError, StoreUnavailable  # noqa: E402
+from afterword.errors import (  # noqa: E402
+    ConfigError,
+    StoreBusy,
+    StoreError,
+    StoreRefused,
+    StoreTooLarge,
+    StoreUnavailable,
+)
 from afterword.ids import new_id  # noqa: E402
 from afterword.server import create_app  # noqa: E402
 from afterword.server.keys import create_key, revoke_key  # noqa: E402
@@ -44,6 +51,11 @@ def answering(*parts: bytes, pause_s: float = 0.0) -> Iterator[str]:
                 received = connection.recv(65_536)
                 while b"\r\n\r\n" not in received:
                     received += connection.recv(65_536)
+                # What is left unread when it hangs up would make the system drop the answer, too.
+                head, _, body = received.partition(b"\r\n\r\n")
+                left = int(head.lower().partition(b"content-length:")[2].split()[0]) - len(body)
+                while left > 0:
+                    left -= len(connection.recv(65_536))
                 for part in parts:
                     connection.sendall(part)
                     if over.wait(pause_s):
@@ -75,7 +87,6 @@ NOT_OURS = {
     "bad gateway": reply("502 Bad Gateway", b"<html>", "text/html"),
     "refused by a proxy": reply("403 Forbidden", b"<html>", "text/html"),
     "not found": reply("404 Not Found", b'{"detail":"Not Found"}'),
-    "no key": reply("401 Unauthorized", b'{"detail":"This needs an API key"}'),
     "bad request of a proxy": reply("400 Bad Request", b"nonsense", "text/plain"),
     "half an answer": reply("200 OK", b"\x81", MEDIA_TYPE),
     "another answer": reply("200 OK", b"\x81\xa6result\xa3abc", MEDIA_TYPE),
@@ -93,6 +104,34 @@ def test_an_answer_that_is_no_acknowledgement_is_a_store_that_is_away(name: str)
         with pytest.raises(StoreUnavailable) as caught:
             store.write([GenerationRow(id="a", project="p", created_at=1)], [])
         assert url in str(caught.value)
+        store.close()
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
+def test_a_server_that_refuses_the_key_is_told_from_one_that_is_away(status: str) -> None:
+    with answering(reply(status, b'{"detail":"The API key is not valid"}')) as url:
+        store = open_store(url)
+        with pytest.raises(StoreRefused, match="The API key is not valid"):
+            store.write([GenerationRow(id="a", project="p", created_at=1)], [])
+        store.close()
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/html"])
+def test_a_batch_that_is_too_large_is_told_from_one_that_is_wrong(kind: str) -> None:
+    with answering(reply("413 Content Too Large", b'{"detail":"too large"}', kind)) as url:
+        store = open_store(url)
+        with pytest.raises(StoreTooLarge, match="answered 413"):
+            store.write([GenerationRow(id="a", project="p", created_at=1)], [])
+        store.close()
+
+
+def test_nobody_is_told_to_wait_for_longer_than_a_quarter_of_an_hour() -> None:
+    busy = reply("503 Service Unavailable", b"", more="Retry-After: 1000000000\r\n")
+    with answering(busy) as url:
+        store = open_store(url)
+        with pytest.raises(StoreBusy) as caught:
+            store.projects()
+        assert caught.value.retry_after_s == 900.0
         store.close()
 
 

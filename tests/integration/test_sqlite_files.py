@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +18,15 @@ import sqlite_writers as writers
 
 import afterword
 from afterword import Client
-from afterword.errors import DeliveryError, StoreError, StoreTooNew, StoreUnavailable
+from afterword.errors import (
+    DeliveryError,
+    StoreBusy,
+    StoreError,
+    StoreTooNew,
+    StoreUnavailable,
+)
 from afterword.stores import open_store
+from afterword.stores.sqlite import SqliteStore
 
 
 def url_of(path: Path) -> str:
@@ -126,6 +134,28 @@ def test_a_file_that_is_no_database_is_refused_unchanged(tmp_path: Path) -> None
     path = tmp_path / "notes.txt"
     path.write_text("Dear diary, " * 500)
     refuses(path, StoreUnavailable, "damaged or no database")
+
+
+def test_the_owner_of_a_store_says_how_long_it_waits_for_the_locks_of_others(
+    database: Path,
+) -> None:
+    store = SqliteStore(url_of(database), str(database))
+    store.open()
+    holder = apsw.Connection(str(database))
+    holder.execute("BEGIN EXCLUSIVE")
+    waited_s: list[float] = []
+    for patience_s in (0.0, 0.4):
+        store.patience_s = patience_s
+        started_s = time.monotonic()
+        with pytest.raises(StoreBusy):
+            store.put_alias("main", "message 7", "kept")
+        waited_s.append(time.monotonic() - started_s)
+    holder.execute("ROLLBACK")
+    store.put_alias("main", "message 7", "kept")
+    store.close()
+    assert store.patience_s == 0.4
+    assert waited_s[0] < 0.2 < waited_s[1] < 2
+    holder.close()
 
 
 def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:

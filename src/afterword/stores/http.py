@@ -17,7 +17,14 @@ from urllib.parse import quote, urlsplit
 import httpx
 import msgspec
 
-from afterword.errors import ConfigError, StoreBusy, StoreError, StoreUnavailable
+from afterword.errors import (
+    ConfigError,
+    StoreBusy,
+    StoreError,
+    StoreRefused,
+    StoreTooLarge,
+    StoreUnavailable,
+)
 from afterword.feedback.rows import FeedbackRow
 from afterword.model import FeedbackType
 from afterword.stores.http_deadline import DeadlineTransport
@@ -31,8 +38,8 @@ REPLY_BYTES = 64_000_000
 REQUEST_BYTES = 12_000_000
 
 _COMPRESSED_FROM_BYTES = 1_024
-_MAX_RETRY_AFTER_S = 3_600.0
-_AWAY = frozenset({401, 403, 404, 405, 408, 421, 425, 429})
+_MAX_RETRY_AFTER_S = 900.0
+_AWAY = frozenset({404, 405, 408, 421, 425, 429})
 
 T = TypeVar("T")
 
@@ -215,6 +222,10 @@ class HttpStore:
         else:
             told = f"no Afterword server answers {status} with {kind or 'nothing'!s:.50}"
         message = f"{self.url} answered {status}: {told}"
+        if status == 413:  # the proxies in front of a server say so, too
+            raise StoreTooLarge(message)
+        if kind == "application/json" and status in (401, 403):
+            raise StoreRefused(message)
         if status < 400 or status >= 500 or status in _AWAY or kind != "application/json":
             error: StoreError = (
                 StoreBusy(message) if status in (429, 503) else StoreUnavailable(message)

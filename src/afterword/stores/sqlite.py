@@ -15,25 +15,25 @@ from typing import Any
 from urllib.parse import unquote
 
 import apsw
-import msgspec
 
 from afterword.codec import to_json
 from afterword.errors import ConfigError
-from afterword.feedback.current import current, repeated, surplus
-from afterword.feedback.rows import COLUMNS as FEEDBACK_COLUMNS
 from afterword.feedback.rows import FeedbackRow
 from afterword.model import FeedbackType
 from afterword.stores import tombstones
 from afterword.stores.protocol import Query, as_json_definition, from_json_definition
-from afterword.stores.rows import COLUMNS as GENERATION_COLUMNS
-from afterword.stores.rows import GenerationRow, merge, patched, waiting
-from afterword.stores.sql import statements
+from afterword.stores.rows import GenerationRow
 from afterword.stores.sqlite_files import Patience, errors_of, open_reader, open_writer
+from afterword.stores.sqlite_rows import (
+    SELECT_GENERATION,
+    SQL,
+    generation_of,
+    generation_row,
+    history_of,
+    put_feedback,
+    put_generations,
+)
 from afterword.stores.tombstones import admitted
-
-_SQL = statements("sqlite")
-_SELECT_GENERATION = f"{_SQL['select_generation']} "
-_SELECT_FEEDBACK = f"{_SQL['select_feedback']} "
 
 
 def open_store(url: str) -> SqliteStore:
@@ -64,6 +64,15 @@ class SqliteStore:
         self._lock = threading.RLock()
         self._patience = Patience()
 
+    @property
+    def patience_s(self) -> float:
+        """How long its connections wait for the locks of others before they say StoreBusy."""
+        return self._patience.patience_s
+
+    @patience_s.setter
+    def patience_s(self, seconds: float) -> None:
+        self._patience.patience_s = seconds
+
     def open(self) -> None:
         with errors_of(self.path), self._lock:
             self._write_connection()
@@ -84,9 +93,9 @@ class SqliteStore:
             if erased_at is not None:
                 generations = admitted(generations, erased_at)
             if generations:
-                _put_generations(connection, generations)
+                put_generations(connection, generations)
             return [
-                _put_feedback(connection, row)
+                put_feedback(connection, row)
                 if erased_at is None or admitted((row,), erased_at)
                 else row
                 for row in feedback
@@ -94,12 +103,12 @@ class SqliteStore:
 
     def generation(self, data_id: str, project: str | None = None) -> GenerationRow | None:
         with self._reading() as connection:
-            return _generation(connection, data_id, project)
+            return generation_of(connection, data_id, project)
 
     def finished(self, data_ids: Sequence[str]) -> set[tuple[str, str]]:
         with self._reading() as connection:
             bindings = {"data_ids": to_json(list(data_ids))}
-            return set(connection.execute(_SQL["finished"], bindings))
+            return set(connection.execute(SQL["finished"], bindings))
 
     def project_of(self, data_id: str) -> str | None:
         found = self._value("project_of", {"id": data_id, "project": None})
@@ -112,30 +121,28 @@ class SqliteStore:
                       "since", "until", "sentiment", "signal"):  # fmt: skip
             value = getattr(query, field)
             if value is not None:
-                conditions.append(_SQL[f"where_{field}"])
+                conditions.append(SQL[f"where_{field}"])
                 bindings[field] = value
         if query.text is not None:
-            conditions.append(_SQL["where_text"])
+            conditions.append(SQL["where_text"])
             bindings["text"] = f"%{_like(to_json(query.text)[1:-1])}%"
         if query.feedback:
-            conditions.append(_SQL["where_feedback"])
+            conditions.append(SQL["where_feedback"])
             bindings["feedback"] = to_json([
                 {"type": name, "value": value, "any": value is None}
                 for name, value in query.feedback.items()
             ])  # fmt: skip
         if query.after is not None:
-            conditions.append(_SQL["where_after"])
+            conditions.append(SQL["where_after"])
             bindings["after_created_at"], bindings["after_id"] = query.after
         where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
         with self._reading() as connection:
-            found = connection.execute(
-                f"{_SELECT_GENERATION}{where}{_SQL['newest_first']}", bindings
-            )
-            return [_generation_row(columns) for columns in found]
+            found = connection.execute(f"{SELECT_GENERATION}{where}{SQL['newest_first']}", bindings)
+            return [generation_row(columns) for columns in found]
 
     def history(self, data_ids: Sequence[str], project: str | None = None) -> list[FeedbackRow]:
         with self._reading() as connection:
-            return _history(connection, data_ids, project)
+            return history_of(connection, data_ids, project)
 
     def resolve(self, external_id: str, project: str | None = None) -> str | None:
         bindings = {"external_id": external_id, "project": project}
@@ -144,27 +151,27 @@ class SqliteStore:
 
     def put_alias(self, project: str, external_id: str, data_id: str) -> None:
         with self._transaction() as connection:
-            connection.execute(_SQL["put_alias"], (external_id, project, data_id))
+            connection.execute(SQL["put_alias"], (external_id, project, data_id))
 
     def feedback_types(self, project: str) -> dict[str, FeedbackType]:
         with self._reading() as connection:
-            found = connection.execute(_SQL["feedback_types"], {"project": project})
+            found = connection.execute(SQL["feedback_types"], {"project": project})
             return {name: from_json_definition(definition) for name, definition in found}
 
     def put_feedback_type(self, project: str, definition: FeedbackType) -> None:
         values = (project, definition.name, as_json_definition(definition))
         with self._transaction() as connection:
-            connection.execute(_SQL["put_feedback_type"], values)
+            connection.execute(SQL["put_feedback_type"], values)
 
     def projects(self) -> list[str]:
         with self._reading() as connection:
-            return [project for (project,) in connection.execute(_SQL["projects"])]
+            return [project for (project,) in connection.execute(SQL["projects"])]
 
     def setting(self, name: str, make: Callable[[], str]) -> str:
         kept = self._value("get_setting", {"name": name})
         if kept is None:
             with self._transaction() as connection:
-                connection.execute(_SQL["make_setting"], (name, make()))
+                connection.execute(SQL["make_setting"], (name, make()))
             kept = self._value("get_setting", {"name": name})
         return str(kept)
 
@@ -174,7 +181,7 @@ class SqliteStore:
 
     def documents(self, kind: str, project: str | None = None) -> list[tuple[str, str, str]]:
         with self._reading() as connection:
-            found = connection.execute(_SQL["documents"], {"kind": kind, "project": project})
+            found = connection.execute(SQL["documents"], {"kind": kind, "project": project})
             return [(kept, name, body) for kept, name, body in found]
 
     def put_document(
@@ -182,13 +189,13 @@ class SqliteStore:
     ) -> str:
         key = {"kind": kind, "project": project, "name": name}
         with self._transaction() as connection:
-            connection.execute(_SQL["put_document"], {**key, "body": body, "replace": replace})
-            return str(connection.execute(_SQL["document"], key).fetchall()[0][0])
+            connection.execute(SQL["put_document"], {**key, "body": body, "replace": replace})
+            return str(connection.execute(SQL["document"], key).fetchall()[0][0])
 
     def drop_document(self, kind: str, project: str, name: str) -> bool:
         key = {"kind": kind, "project": project, "name": name}
         with self._transaction() as connection:
-            connection.execute(_SQL["drop_document"], key)
+            connection.execute(SQL["drop_document"], key)
             return connection.changes() > 0
 
     def erase(self, user: str, project: str | None = None) -> int:
@@ -197,12 +204,12 @@ class SqliteStore:
             before = connection.total_changes()
             for name in ("erase_aliases", "erase_current", "erase_stubs", "erase_feedback",
                          "erase_generations"):  # fmt: skip
-                connection.execute(_SQL[name], bindings)
+                connection.execute(SQL[name], bindings)
             erased = connection.total_changes() - before
             tombstone = {"kind": tombstones.KIND, "project": project or tombstones.EVERYWHERE,
                          "name": tombstones.name_of(user), "replace": True}  # fmt: skip
             body = str(time.time_ns() // 1_000)
-            connection.execute(_SQL["put_document"], {**tombstone, "body": body})
+            connection.execute(SQL["put_document"], {**tombstone, "body": body})
         with errors_of(self.path), self._lock:
             # Pages of before are in the log until it is emptied.
             self._write_connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -212,10 +219,10 @@ class SqliteStore:
         # Closing an inherited handle would drop the parent's file locks; leak it instead.
         _LEAKED.append((self._writer, self._readers))
         self._writer, self._readers, self._lock = None, [], threading.RLock()
-        self._patience = Patience()
+        self._patience = Patience(self.patience_s)
 
     def close(self) -> None:
-        patience, self._patience = self._patience, Patience()
+        patience, self._patience = self._patience, Patience(self.patience_s)
         patience.end()
         with self._lock:
             for connection in (*self._readers, self._writer):
@@ -225,7 +232,7 @@ class SqliteStore:
 
     def _value(self, name: str, bindings: dict[str, Any]) -> Any:
         with self._reading() as connection:
-            row = connection.execute(_SQL[name], bindings).fetchone()
+            row = connection.execute(SQL[name], bindings).fetchone()
             return None if row is None else row[0]
 
     @contextmanager
@@ -269,125 +276,15 @@ _LEAKED: list[Any] = []
 
 def _erasures(connection: apsw.Connection) -> Callable[[str, str], int | None] | None:
     """When a user was erased, by project and name of the tombstone; None when nobody was."""
-    if connection.execute(_SQL["any_document"], {"kind": tombstones.KIND}).fetchone() is None:
+    if connection.execute(SQL["any_document"], {"kind": tombstones.KIND}).fetchone() is None:
         return None
 
     def erased_at(project: str, name: str) -> int | None:
         key = {"kind": tombstones.KIND, "project": project, "name": name}
-        found = connection.execute(_SQL["document"], key).fetchone()
+        found = connection.execute(SQL["document"], key).fetchone()
         return None if found is None else int(found[0])
 
     return erased_at
-
-
-def _put_generations(connection: apsw.Connection, rows: Sequence[GenerationRow]) -> None:
-    values = [_values(patched(row)) for row in rows]
-    before = connection.total_changes()
-    connection.execute("SAVEPOINT batch")
-    connection.executemany(_SQL["insert_generation"], values)
-    if connection.total_changes() - before != len(rows):
-        # Some are there already, or twice in the batch: once more, one at a time.
-        connection.execute("ROLLBACK TO batch")
-        for row in rows:
-            _put_generation(connection, row)
-    connection.execute("RELEASE batch")
-    _settle_awaited(connection, rows)
-
-
-def _put_generation(connection: apsw.Connection, row: GenerationRow) -> None:
-    connection.execute(_SQL["insert_generation"], _values(row))
-    if connection.changes() == 0:
-        old = _generation(connection, row.id, row.project)
-        assert old is not None, "the row that stood in the way is there"
-        merged = merge(old, row)
-        if merged != old:
-            connection.execute(_SQL["replace_generation"], _values(merged))
-
-
-def _settle_awaited(connection: apsw.Connection, rows: Sequence[GenerationRow]) -> None:
-    """Join feedback that came before its generation, in a project it could only guess."""
-    awaited = connection.execute(
-        _SQL["awaited"], {"data_ids": to_json([row.id for row in rows])}
-    ).fetchall()
-    if awaited:
-        arrived = {row.id: row.project for row in rows if row.status != "waiting"}
-        for (data_id,) in awaited:
-            if data_id in arrived:
-                bindings = {"data_id": data_id, "project": arrived[data_id]}
-                for name in ("clear_current", "drop_stubs", "settle_feedback"):
-                    connection.execute(_SQL[name], bindings)
-                _insert_current(connection, _history(connection, [data_id], arrived[data_id]))
-
-
-def _put_feedback(connection: apsw.Connection, row: FeedbackRow) -> FeedbackRow:
-    if row.provisional:
-        known = connection.execute(
-            _SQL["project_of"], {"id": row.data_id, "project": row.project}
-        ).fetchone()
-        if known is not None:
-            row.project = known[0]
-            row.provisional = known[1] == "waiting"
-    bindings = {name: getattr(row, name) for name in FEEDBACK_COLUMNS}
-    same = connection.execute(_SELECT_FEEDBACK + _SQL["same_feedback"], bindings).fetchone()
-    if same is not None:
-        return _feedback_row(same)
-    found_rows = connection.execute(_SELECT_FEEDBACK + _SQL["by_key"], bindings)
-    history = [_feedback_row(columns) for columns in found_rows]
-    twin = repeated(history, row)
-    if twin is not None:
-        return twin
-    stub = waiting(row)
-    connection.execute(_SQL["insert_generation"], _values(stub))
-    connection.execute(_SQL["insert_feedback"], _values(row))
-    history.append(row)
-    for found in surplus(history, row):
-        connection.execute(_SQL["drop_feedback"], (found.id, found.project))
-    connection.execute(_SQL["drop_current"], bindings)
-    _insert_current(connection, history)
-    return row
-
-
-def _insert_current(connection: apsw.Connection, history: Sequence[FeedbackRow]) -> None:
-    for found in current(history):
-        connection.execute(
-            _SQL["insert_current"],
-            (found.project, found.data_id, found.type, found.rater, found.label,
-             found.value, found.sentiment),
-        )  # fmt: skip
-
-
-def _history(
-    connection: apsw.Connection, data_ids: Sequence[str], project: str | None
-) -> list[FeedbackRow]:
-    found = connection.execute(
-        _SELECT_FEEDBACK + _SQL["by_generations"],
-        {"data_ids": to_json(list(data_ids)), "project": project},
-    )
-    return [_feedback_row(columns) for columns in found]
-
-
-def _generation(
-    connection: apsw.Connection, data_id: str, project: str | None
-) -> GenerationRow | None:
-    found = connection.execute(
-        _SELECT_GENERATION + _SQL["by_id"], {"id": data_id, "project": project}
-    ).fetchone()
-    return None if found is None else _generation_row(found)
-
-
-def _values(row: GenerationRow | FeedbackRow) -> tuple[Any, ...]:
-    return msgspec.structs.astuple(row)
-
-
-def _generation_row(columns: Sequence[Any]) -> GenerationRow:
-    return GenerationRow(**dict(zip(GENERATION_COLUMNS, columns, strict=True)))
-
-
-def _feedback_row(columns: Sequence[Any]) -> FeedbackRow:
-    row = FeedbackRow(**dict(zip(FEEDBACK_COLUMNS, columns, strict=True)))
-    row.several, row.unset = bool(row.several), bool(row.unset)
-    row.provisional = bool(row.provisional)
-    return row
 
 
 def _like(text: str) -> str:

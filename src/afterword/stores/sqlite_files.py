@@ -27,15 +27,16 @@ _LONGEST_S = 0.1
 
 
 class Patience:
-    """How long connections wait for the locks of others: 5 s, or until `end` is called."""
+    """How long connections wait for the locks of others: `patience_s`, or until `end` is called."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience_s: float = BUSY_TIMEOUT_S) -> None:
+        self.patience_s = patience_s
         self._over = threading.Event()
 
     def __call__(self, tries: int) -> bool:
         """Wait a little; whether to try again. What SQLite calls when a lock is taken."""
         beyond = max(tries - len(_DELAYS_S), 0)
-        if sum(_DELAYS_S[:tries]) + beyond * _LONGEST_S > BUSY_TIMEOUT_S:
+        if sum(_DELAYS_S[:tries]) + beyond * _LONGEST_S > self.patience_s:
             return False
         delay_s = _DELAYS_S[tries] if tries < len(_DELAYS_S) else _LONGEST_S
         return not self._over.wait(delay_s)

@@ -1,0 +1,131 @@
+"""Rows of generations and feedback in SQLite, written inside a transaction (layer 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
+import msgspec
+
+from afterword.codec import to_json
+from afterword.feedback.current import current, repeated, surplus
+from afterword.feedback.rows import COLUMNS as FEEDBACK_COLUMNS
+from afterword.feedback.rows import FeedbackRow
+from afterword.stores.rows import COLUMNS as GENERATION_COLUMNS
+from afterword.stores.rows import GenerationRow, merge, patched, waiting
+from afterword.stores.sql import statements
+
+SQL = statements("sqlite")
+SELECT_GENERATION = f"{SQL['select_generation']} "
+_SELECT_FEEDBACK = f"{SQL['select_feedback']} "
+
+
+def put_generations(connection: apsw.Connection, rows: Sequence[GenerationRow]) -> None:
+    values = [_values(patched(row)) for row in rows]
+    before = connection.total_changes()
+    connection.execute("SAVEPOINT batch")
+    connection.executemany(SQL["insert_generation"], values)
+    if connection.total_changes() - before != len(rows):
+        # Some are there already, or twice in the batch: once more, one at a time.
+        connection.execute("ROLLBACK TO batch")
+        for row in rows:
+            _put_generation(connection, row)
+    connection.execute("RELEASE batch")
+    _settle_awaited(connection, rows)
+
+
+def _put_generation(connection: apsw.Connection, row: GenerationRow) -> None:
+    connection.execute(SQL["insert_generation"], _values(row))
+    if connection.changes() == 0:
+        old = generation_of(connection, row.id, row.project)
+        assert old is not None, "the row that stood in the way is there"
+        merged = merge(old, row)
+        if merged != old:
+            connection.execute(SQL["replace_generation"], _values(merged))
+
+
+def _settle_awaited(connection: apsw.Connection, rows: Sequence[GenerationRow]) -> None:
+    """Join feedback that came before its generation, in a project it could only guess."""
+    awaited = connection.execute(
+        SQL["awaited"], {"data_ids": to_json([row.id for row in rows])}
+    ).fetchall()
+    if awaited:
+        arrived = {row.id: row.project for row in rows if row.status != "waiting"}
+        for (data_id,) in awaited:
+            if data_id in arrived:
+                bindings = {"data_id": data_id, "project": arrived[data_id]}
+                for name in ("clear_current", "drop_stubs", "settle_feedback"):
+                    connection.execute(SQL[name], bindings)
+                _insert_current(connection, history_of(connection, [data_id], arrived[data_id]))
+
+
+def put_feedback(connection: apsw.Connection, row: FeedbackRow) -> FeedbackRow:
+    if row.provisional:
+        known = connection.execute(
+            SQL["project_of"], {"id": row.data_id, "project": row.project}
+        ).fetchone()
+        if known is not None:
+            row.project = known[0]
+            row.provisional = known[1] == "waiting"
+    bindings = {name: getattr(row, name) for name in FEEDBACK_COLUMNS}
+    same = connection.execute(_SELECT_FEEDBACK + SQL["same_feedback"], bindings).fetchone()
+    if same is not None:
+        return _feedback_row(same)
+    found_rows = connection.execute(_SELECT_FEEDBACK + SQL["by_key"], bindings)
+    history = [_feedback_row(columns) for columns in found_rows]
+    twin = repeated(history, row)
+    if twin is not None:
+        return twin
+    stub = waiting(row)
+    connection.execute(SQL["insert_generation"], _values(stub))
+    connection.execute(SQL["insert_feedback"], _values(row))
+    history.append(row)
+    for found in surplus(history, row):
+        connection.execute(SQL["drop_feedback"], (found.id, found.project))
+    connection.execute(SQL["drop_current"], bindings)
+    _insert_current(connection, history)
+    return row
+
+
+def _insert_current(connection: apsw.Connection, history: Sequence[FeedbackRow]) -> None:
+    for found in current(history):
+        connection.execute(
+            SQL["insert_current"],
+            (found.project, found.data_id, found.type, found.rater, found.label,
+             found.value, found.sentiment),
+        )  # fmt: skip
+
+
+def history_of(
+    connection: apsw.Connection, data_ids: Sequence[str], project: str | None
+) -> list[FeedbackRow]:
+    found = connection.execute(
+        _SELECT_FEEDBACK + SQL["by_generations"],
+        {"data_ids": to_json(list(data_ids)), "project": project},
+    )
+    return [_feedback_row(columns) for columns in found]
+
+
+def generation_of(
+    connection: apsw.Connection, data_id: str, project: str | None
+) -> GenerationRow | None:
+    found = connection.execute(
+        SELECT_GENERATION + SQL["by_id"], {"id": data_id, "project": project}
+    ).fetchone()
+    return None if found is None else generation_row(found)
+
+
+def _values(row: GenerationRow | FeedbackRow) -> tuple[Any, ...]:
+    return msgspec.structs.astuple(row)
+
+
+def generation_row(columns: Sequence[Any]) -> GenerationRow:
+    return GenerationRow(**dict(zip(GENERATION_COLUMNS, columns, strict=True)))
+
+
+def _feedback_row(columns: Sequence[Any]) -> FeedbackRow:
+    row = FeedbackRow(**dict(zip(FEEDBACK_COLUMNS, columns, strict=True)))
+    row.several, row.unset = bool(row.several), bool(row.unset)
+    row.provisional = bool(row.provisional)
+    return row
