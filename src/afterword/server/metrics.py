@@ -26,8 +26,8 @@ class Metrics:
         self._service = service
 
     async def health(self, request: Request) -> Response:
-        """`GET /healthz`: 200 when the store can be opened, 503 when not. Needs no key."""
-        await self._service.read(self._service.client.store.open)
+        """`GET /healthz`: 200 when the store can be read, 503 when not. Needs no key."""
+        await self._service.read(self._service.client.store.facts)
         return answer({"status": "ok"})
 
     async def metrics(self, request: Request) -> Response:
@@ -50,6 +50,7 @@ class Metrics:
         for name, told in (
             ("accepted", "Generations that the API took."),
             ("duplicates", "Generations that the API was given again."),
+            ("conflicts", "Generations given again that said something else, which was not kept."),
             ("commits", "Commits that the API's requests shared."),
         ):
             lines += _metric(f"afterword_api_{name}_total", "counter", told, getattr(commits, name))

@@ -51,6 +51,9 @@ class ProjectView:
     def finished(self, data_ids: Sequence[str]) -> set[tuple[str, str]]:
         return {found for found in self._store.finished(data_ids) if found[0] == self.project}
 
+    def by_ids(self, data_ids: Sequence[str]) -> list[GenerationRow]:
+        return [row for row in self._store.by_ids(data_ids) if row.project == self.project]
+
     def project_of(self, data_id: str) -> str | None:
         place = self._store.project_of(data_id)
         if place is None or place == self.project:

@@ -34,10 +34,14 @@ from afterword.stores.rows import GenerationRow
 
 REQUEST_S = 10.0
 REPLY_BYTES = 64_000_000
-#: Larger batches go in several requests; the server takes 20 MB.
+#: Of an answer that is not the server's own, so much is looked at.
+OTHER_BYTES = 65_536
+#: Larger batches go in several requests; the server takes 20 MB and 10,000 rows.
 REQUEST_BYTES = 12_000_000
+REQUEST_ROWS = 5_000
 
 _COMPRESSED_FROM_BYTES = 1_024
+_MAX_RATIO = 50
 _MAX_RETRY_AFTER_S = 900.0
 _AWAY = frozenset({404, 405, 408, 421, 425, 429})
 
@@ -97,8 +101,10 @@ class HttpStore:
     def write(
         self, generations: Sequence[GenerationRow], feedback: Sequence[FeedbackRow]
     ) -> list[FeedbackRow]:
-        body = _encoded(Rows(generations=list(generations), feedback=list(feedback)))
-        if len(body) > REQUEST_BYTES and len(generations) > 1:
+        is_long = len(generations) > REQUEST_ROWS
+        rows = [] if is_long else list(generations)
+        body = _encoded(Rows(generations=rows, feedback=list(feedback)))
+        if is_long or (len(body) > REQUEST_BYTES and len(rows) > 1):
             # Generations are idempotent, so parts of a batch that come twice do no harm.
             middle = len(generations) // 2
             self.write(generations[:middle], [])
@@ -110,6 +116,9 @@ class HttpStore:
 
     def finished(self, data_ids: Sequence[str]) -> set[tuple[str, str]]:
         return self._call("finished", Call(data_ids=list(data_ids)), _PAIRS)
+
+    def by_ids(self, data_ids: Sequence[str]) -> list[GenerationRow]:
+        return self._call("by_ids", Call(data_ids=list(data_ids)), _GENERATIONS)
 
     def project_of(self, data_id: str) -> str | None:
         return self._call("project_of", Call(data_id=data_id), _MAYBE_TEXT)
@@ -183,8 +192,9 @@ class HttpStore:
         if self._api_key is not None:
             headers["Authorization"] = f"Bearer {self._api_key}"
         if len(body) >= _COMPRESSED_FROM_BYTES:
-            body = gzip.compress(body, 1, mtime=0)
-            headers["Content-Encoding"] = "gzip"
+            small = gzip.compress(body, 1, mtime=0)
+            if len(body) <= len(small) * _MAX_RATIO:  # what shrinks more, servers take for a bomb
+                body, headers["Content-Encoding"] = small, "gzip"
         client, transport = self._connection()
         try:
             with (
@@ -212,7 +222,7 @@ class HttpStore:
     def _check(self, response: httpx.Response, content: bytes) -> None:
         """Raise what an answer other than the acknowledgement means."""
         status = response.status_code
-        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind = _kind(response)
         if status == 200 and kind == MEDIA_TYPE:
             return
         if 300 <= status < 400:
@@ -284,11 +294,18 @@ def _bounded(response: httpx.Response) -> bytes:
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         raise httpx.DecodingError("the answer is compressed, which was not asked for")
     content = bytearray()
+    is_ours = response.status_code == 200 and _kind(response) == MEDIA_TYPE
     for chunk in response.iter_raw():
         content += chunk
         if len(content) > REPLY_BYTES:
             raise httpx.DecodingError(f"the answer is longer than {REPLY_BYTES:,} bytes")
+        if not is_ours and len(content) > OTHER_BYTES:
+            break
     return bytes(content)
+
+
+def _kind(response: httpx.Response) -> str:
+    return str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()
 
 
 def _detail(content: bytes) -> str:

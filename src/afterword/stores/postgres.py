@@ -25,15 +25,17 @@ from afterword.model import FeedbackType, to_microseconds
 from afterword.stores import tombstones
 from afterword.stores.postgres_rows import (
     GENERATION_BY_ID,
+    GENERATIONS_BY_IDS,
     SELECT_GENERATION,
     SQL,
     generation_row,
     history_of,
-    lock_key,
+    lock_keys,
     put_feedback,
     put_generations,
 )
 from afterword.stores.postgres_schema import (
+    REMOVAL_LOCK,
     Connection,
     errors_of,
     make_partition,
@@ -98,7 +100,7 @@ class PostgresStore:
         self._make_partitions([row.received_at for row in feedback])
         ids = {row.id for row in generations} | {row.data_id for row in feedback}
         with self._transaction() as connection:
-            connection.execute(SQL["lock"], {"keys": sorted(map(lock_key, ids))})
+            connection.execute(SQL["lock"], {"gone": REMOVAL_LOCK, "keys": lock_keys(ids)})
             erased_at = _erasures(connection)
             if erased_at is not None:
                 generations = admitted(generations, erased_at)
@@ -119,6 +121,10 @@ class PostgresStore:
     def finished(self, data_ids: Sequence[str]) -> set[tuple[str, str]]:
         found = self._rows(SQL["finished"], {"data_ids": list(data_ids)})
         return {(project, data_id) for project, data_id in found}
+
+    def by_ids(self, data_ids: Sequence[str]) -> list[GenerationRow]:
+        found = self._rows(GENERATIONS_BY_IDS, {"data_ids": list(data_ids)})
+        return [generation_row(columns) for columns in found]
 
     def project_of(self, data_id: str) -> str | None:
         found = self._rows(SQL["project_of"], {"id": data_id, "project": None})
@@ -203,6 +209,7 @@ class PostgresStore:
         bindings = {"user": user, "project": project}
         erased = 0
         with self._transaction() as connection:
+            connection.execute(SQL["lock_out_writers"], {"gone": REMOVAL_LOCK})
             for name in ("erase_aliases", "erase_current", "erase_stubs", "erase_feedback",
                          "erase_generations"):  # fmt: skip
                 erased += connection.execute(SQL[name], bindings).rowcount
@@ -219,6 +226,7 @@ class PostgresStore:
         """
         at = to_microseconds(until)
         with self._transaction() as connection:
+            connection.execute(SQL["lock_out_writers"], {"gone": REMOVAL_LOCK})
             gone = connection.execute(SQL["drop_keys_before"], {"until": at}).fetchall()[0][0]
             for (name,) in connection.execute(SQL["partitions"]).fetchall():
                 if partition_before(name, at):

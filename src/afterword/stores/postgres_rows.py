@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, LiteralString, cast
 
 from afterword.feedback.current import current, repeated, surplus
@@ -17,15 +17,22 @@ from afterword.stores.sql import statements
 SQL: dict[str, LiteralString] = cast("Any", statements("postgres"))
 SELECT_GENERATION: LiteralString = SQL["select_generation"] + " "
 GENERATION_BY_ID: LiteralString = SELECT_GENERATION + SQL["by_id"]
+GENERATIONS_BY_IDS: LiteralString = SELECT_GENERATION + SQL["by_ids"]
 _GENERATIONS_BY_KEYS: LiteralString = SELECT_GENERATION + SQL["by_keys"]
+_FIRST_LOCK = 0x4146_5457_0000_0000
 _SAME_FEEDBACK: LiteralString = SQL["select_feedback"] + " " + SQL["same_feedback"]
 _FEEDBACK_BY_KEY: LiteralString = SQL["select_feedback"] + " " + SQL["by_key"]
 _FEEDBACK_OF: LiteralString = SQL["select_feedback"] + " " + SQL["by_generations"]
 
 
-def lock_key(data_id: str) -> int:
-    """What stands for a data ID among PostgreSQL's advisory locks."""
-    return int.from_bytes(hashlib.blake2b(data_id.encode(), digest_size=8).digest(), signed=True)
+#: PostgreSQL's table of locks has room for some thousands, of all transactions together.
+_LOCKS = 1_024
+
+
+def lock_keys(data_ids: Iterable[str]) -> list[int]:
+    """What stands for data IDs among PostgreSQL's advisory locks, in the order they are taken in."""
+    digests = (hashlib.blake2b(data_id.encode(), digest_size=2).digest() for data_id in data_ids)
+    return sorted({_FIRST_LOCK + int.from_bytes(digest) % _LOCKS for digest in digests})
 
 
 def put_generations(connection: Connection, rows: Sequence[GenerationRow]) -> None:

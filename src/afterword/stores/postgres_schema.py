@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, LiteralString, cast
 from urllib.parse import urlsplit, urlunsplit
@@ -22,6 +22,8 @@ POOL_SIZE = 8
 
 #: Holds the migrations of servers that start at once apart; any number that nobody else takes.
 _SCHEMA_LOCK = 0x41465457
+#: Writers share it, and who removes records has it alone: nothing is written past a removal.
+REMOVAL_LOCK = _SCHEMA_LOCK + 1
 #: Months have partitions of their own between these years; other times share one.
 _YEARS = range(2015, 2100)
 _PARTITION = re.compile(r"generations_(\d{4})_(\d{2})\Z")
@@ -99,14 +101,18 @@ def months_of(times: Iterable[int]) -> set[tuple[int, int]]:
 
 
 def make_partition(connection: Connection, month: tuple[int, int]) -> None:
-    """Make a month's partition unless it is there."""
+    """Make a month's partition unless it is there.
+
+    A server that does not know that another one dropped it may have put rows of that month among
+    those of other times; then they stay there, and so does what comes.
+    """
     year, number = month
     name = f"generations_{year}_{number:02d}"
     following = (year + 1, 1) if number == 12 else (year, number + 1)
     create = sql.SQL(
         "CREATE TABLE IF NOT EXISTS {} PARTITION OF generations FOR VALUES FROM ({}) TO ({})"
     ).format(sql.Identifier(name), sql.Literal(_start(month)), sql.Literal(_start(following)))
-    with connection.transaction():
+    with suppress(failures.CheckViolation), connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_SCHEMA_LOCK,))
         connection.execute(create)
 

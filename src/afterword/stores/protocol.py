@@ -73,6 +73,10 @@ class Store(Protocol):
         """(project, ID) of those of these generations of which a finished record is kept."""
         ...
 
+    def by_ids(self, data_ids: Sequence[str]) -> list[GenerationRow]:
+        """What is kept under these IDs, in whichever projects, in no order."""
+        ...
+
     def project_of(self, data_id: str) -> str | None:
         """The project of a generation that is known or waiting, else None."""
         ...

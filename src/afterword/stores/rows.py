@@ -59,6 +59,9 @@ COLUMNS: tuple[str, ...] = GenerationRow.__struct_fields__
 
 _RANK = {"waiting": 0, "running": 1}
 _FINISHED = 2
+_JSON = ("inputs", "messages", "output", "error")
+#: Tags join, and the time is the server's own where a record names none.
+_NOT_SAID = ("id", "project", "created_at", "root_id", "tags", "patch")
 _KEPT_APART = ("metadata", "tags", "patch", "status", "id", "project", "created_at")
 
 
@@ -113,6 +116,26 @@ def _united_tags(first: str | None, second: str | None) -> str | None:
     if first is None or second is None or first == second:
         return second if first is None else first
     return to_json(list(dict.fromkeys([*from_json(first), *from_json(second)])))
+
+
+def contradicts(kept: GenerationRow, given: GenerationRow) -> bool:
+    """Whether a record says something else than the one that is kept under its ID.
+
+    What it does not say, and what was annotated since, counts for nothing.
+    """
+    notes = {} if kept.patch is None else cast("dict[str, dict[str, Any]]", from_json(kept.patch))
+    annotated = {column for note in notes.values() for column in note}
+    for column in COLUMNS:
+        old, new = getattr(kept, column), getattr(given, column)
+        if column in _NOT_SAID or column in annotated or new is None or old == new:
+            continue
+        if column == "metadata":
+            old, new = from_json(old or "{}"), from_json(_united(old, new) or "{}")
+        elif column in _JSON and old is not None:
+            old, new = from_json(old), from_json(new)
+        if old != new:
+            return True
+    return False
 
 
 def waiting(row: FeedbackRow) -> GenerationRow:

@@ -25,6 +25,7 @@ from afterword.stores.protocol import Query, as_json_definition, from_json_defin
 from afterword.stores.rows import GenerationRow
 from afterword.stores.sqlite_files import Patience, errors_of, open_reader, open_writer
 from afterword.stores.sqlite_rows import (
+    GENERATIONS_BY_IDS,
     SELECT_GENERATION,
     SQL,
     generation_of,
@@ -109,6 +110,12 @@ class SqliteStore:
         with self._reading() as connection:
             bindings = {"data_ids": to_json(list(data_ids))}
             return set(connection.execute(SQL["finished"], bindings))
+
+    def by_ids(self, data_ids: Sequence[str]) -> list[GenerationRow]:
+        with self._reading() as connection:
+            bindings = {"data_ids": to_json(list(data_ids))}
+            found = connection.execute(GENERATIONS_BY_IDS, bindings)
+            return [generation_row(columns) for columns in found]
 
     def project_of(self, data_id: str) -> str | None:
         found = self._value("project_of", {"id": data_id, "project": None})

@@ -18,6 +18,7 @@ from afterword.stores.sql import statements
 
 SQL = statements("sqlite")
 SELECT_GENERATION = f"{SQL['select_generation']} "
+GENERATIONS_BY_IDS = SELECT_GENERATION + SQL["by_ids"]
 _SELECT_FEEDBACK = f"{SQL['select_feedback']} "
 
 

@@ -192,3 +192,14 @@ def test_finished_names_those_that_have_ended(store: Store) -> None:
     found = store.finished([ended, begun, awaited, unknown])
     assert found == {("p", ended), ("q", ended)}
     assert store.finished([]) == set()
+
+
+def test_what_is_kept_under_ids_is_given_for_many_at_once(store: Store) -> None:
+    one, other, unknown = generation(), generation(), new_id()
+    twin = generation(one.id, "q")
+    store.write([one, other, twin], [feedback(one.id)])
+    found = store.by_ids([one.id, other.id, unknown])
+    assert sorted(found, key=lambda row: (row.id, row.project)) == sorted(
+        [one, twin, other], key=lambda row: (row.id, row.project)
+    )
+    assert store.by_ids([]) == []

@@ -13,7 +13,9 @@ import zstandard
 from api_calls import API, JSON, api, body, headers, post_generations, refusal
 
 from afterword.client import Client
+from afterword.ids import new_id
 from afterword.server.api.bodies import BODY_BYTES
+from afterword.stores.rows import GenerationRow
 
 FULL: dict[str, Any] = {
     "id": "full", "project": "bot", "name": "answer", "version": "v1", "parent_id": "up",
@@ -51,9 +53,51 @@ def test_the_first_end_stays_and_a_later_one_is_a_duplicate(client: Client) -> N
     ended = post_generations(web, {"id": "a", "output": "first"})
     assert ended.json() == {"accepted": 1, "duplicates": 0}
     again = post_generations(web, {"id": "a", "output": "second"}, {"id": "b"}, {"id": "b"})
-    assert again.json() == {"accepted": 1, "duplicates": 2}
+    assert again.json() == {"accepted": 1, "duplicates": 2, "conflicts": ["a"]}
     read = web.get(f"{API}/generations/a").json()
     assert (read["status"], read["inputs"], read["output"]) == ("ok", 1, "first")
+
+
+def test_a_retry_is_no_conflict_however_it_is_written_and_whatever_came_between(
+    client: Client,
+) -> None:
+    web = api(client)
+    sent = {**FULL, "project": "default", "created_at": None}
+    post_generations(web, {**sent, "status": "running", "error": None, "output": None})
+    assert post_generations(web, sent).json() == {"accepted": 1, "duplicates": 0}
+    client.store.write([annotated("full", {"output": "better", "metadata": {"late": 1}})], [])
+    content = json.dumps({"generations": [sent]}, indent=3)
+    again = web.post(f"{API}/generations", content=content, headers=JSON)
+    assert again.json() == {"accepted": 0, "duplicates": 1}
+    fewer = {"id": "full", "status": "error", "tags": ["b"], "metadata": {"k": 1}}
+    assert post_generations(web, fewer).json() == {"accepted": 0, "duplicates": 1}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"output": "other"}, {"inputs": {}}, {"user": "v"}, {"metadata": {"k": 2}},
+        {"error": {"type": "E", "message": "n"}}, {"status": "cancelled"}, {"usage": {"input_tokens": 4}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_says_something_else_is_named_as_a_conflict_and_not_kept(
+    client: Client, said: dict[str, Any]
+) -> None:
+    web = api(client)
+    post_generations(web, FULL)
+    before = web.get(f"{API}/generations/full").json()
+    rest = {"id": "full", "project": "bot", "status": "error"}
+    given = post_generations(web, {**rest, **said}, {"id": "new"}).json()
+    assert given == {"accepted": 1, "duplicates": 1, "conflicts": ["full"]}
+    kept = web.get(f"{API}/generations/full").json()
+    assert kept == before
+    assert "afterword_api_conflicts_total 1" in web.get("/metrics").text
+
+
+def annotated(data_id: str, note: dict[str, Any]) -> GenerationRow:
+    patch = json.dumps({new_id(): note})
+    return GenerationRow(id=data_id, project="default", status="running", created_at=1, patch=patch)
 
 
 def test_a_key_says_the_project_whatever_the_record_says(client: Client) -> None:

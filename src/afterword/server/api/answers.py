@@ -23,6 +23,7 @@ from afterword.errors import (
     InvalidInput,
     StoreBusy,
     StoreError,
+    StoreTooLarge,
 )
 from afterword.server.security import cross_site_reason
 
@@ -126,6 +127,8 @@ def failure(error: Exception) -> Response:
 def _away(error: AfterwordError) -> Response:
     cause = error.__cause__ if isinstance(error, DeliveryError) else error
     # What trying again cannot mend must not be tried for ever.
+    if isinstance(cause, StoreTooLarge):
+        return problem(413, f"The store does not take it: {cause}")
     lasting = isinstance(cause, StoreError) and type(cause) is StoreError
     reason = _CREDENTIALS.sub("://…@", str(error))
     if lasting:

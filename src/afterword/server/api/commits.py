@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from afterword.delivery.recorder import AWAY
+from afterword.delivery.halving import AWAY
 from afterword.feedback.rows import FeedbackRow
 from afterword.model import TERMINAL_STATUSES
 from afterword.stores.protocol import Store
@@ -24,12 +24,18 @@ _Request = tuple[list[GenerationRow], list[FeedbackRow], "Future[Written]"]
 
 
 class Written:
-    """What became of one request: how many generations were known already, and its feedback."""
+    """What became of one request: its generations that were known already, and its feedback.
 
-    __slots__ = ("duplicates", "feedback")
+    `repeated` are those of the known ones that had ended, and are here as having ended.
+    """
 
-    def __init__(self, duplicates: int, feedback: list[FeedbackRow]) -> None:
+    __slots__ = ("duplicates", "feedback", "repeated")
+
+    def __init__(
+        self, duplicates: int, repeated: list[GenerationRow], feedback: list[FeedbackRow]
+    ) -> None:
         self.duplicates = duplicates
+        self.repeated = repeated
         self.feedback = feedback
 
 
@@ -43,9 +49,10 @@ class Commits:
         self._lock = threading.Lock()
         self._writer = ThreadPoolExecutor(1, "afterword-commits")
         self._is_writing = False
-        #: Since this process started: generations kept, generations known already, and commits.
+        #: Since this process started: generations kept, known already, known as something else, and commits.
         self.accepted = 0
         self.duplicates = 0
+        self.conflicts = 0
         self.commits = 0
 
     def submit(
@@ -95,11 +102,11 @@ class Commits:
         self.commits += 1
         start = 0
         for rows, feedback, future in requests:
-            duplicates = _count_known(rows, known)
+            duplicates, repeated = _known(rows, known)
             self.accepted += len(rows) - duplicates
             self.duplicates += duplicates
             end = start + len(feedback)
-            future.set_result(Written(duplicates, kept[start:end]))
+            future.set_result(Written(duplicates, repeated, kept[start:end]))
             start = end
 
     def _write_apart(self, requests: Sequence[_Request]) -> None:
@@ -111,19 +118,22 @@ class Commits:
                 _fail([request], error)
 
 
-def _count_known(rows: Sequence[GenerationRow], known: set[tuple[str, str]]) -> int:
-    """How many of `rows` have an end in `known`; their own are added to it."""
+def _known(
+    rows: Sequence[GenerationRow], known: set[tuple[str, str]]
+) -> tuple[int, list[GenerationRow]]:
+    """How many of `rows` have an end in `known`, and those with one of their own, which is added."""
     before = len(known)
     duplicates = 0
+    repeated: list[GenerationRow] = []
     for row in rows:
         if row.status in TERMINAL_STATUSES:
             known.add((row.project, row.id))
             if len(known) == before:
-                duplicates += 1
+                repeated.append(row)
             before = len(known)
         elif (row.project, row.id) in known:
             duplicates += 1
-    return duplicates
+    return duplicates + len(repeated), repeated
 
 
 def _fail(requests: Sequence[_Request], error: BaseException) -> None:

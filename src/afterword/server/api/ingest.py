@@ -11,13 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from afterword.delivery.arrivals import arriving
+from afterword.errors import StoreError
 from afterword.server.api.answers import answer
 from afterword.server.api.bodies import decoded
 from afterword.server.api.posted import Reader
 from afterword.server.api.service import Service
 from afterword.server.api.shapes import PostedGeneration
 from afterword.server.auth import Access, authorize
-from afterword.stores.rows import GenerationRow
+from afterword.stores.rows import GenerationRow, contradicts
 
 __all__ = ["MAX_BATCH", "GenerationBatch", "Ingest", "Taken"]
 
@@ -32,15 +33,17 @@ class GenerationBatch(msgspec.Struct, forbid_unknown_fields=True):
     generations: Annotated[list[PostedGeneration], msgspec.Meta(max_length=MAX_BATCH)]
 
 
-class Taken(msgspec.Struct, frozen=True):
+class Taken(msgspec.Struct, frozen=True, omit_defaults=True):
     """The answer: all of the batch is in the store.
 
     `accepted` counts the generations that were new or had not ended yet, `duplicates` those that
-    had: of them the first end stays, whatever the later one says.
+    had: of them the first end stays, whatever the later one says. `conflicts`, which is there only
+    when there are any, names the duplicates that say something else than what is kept.
     """
 
     accepted: int
     duplicates: int
+    conflicts: list[str] = []
 
 
 _DECODER = msgspec.json.Decoder(GenerationBatch)
@@ -63,11 +66,30 @@ class Ingest:
             else:
                 rows = self._rows(data, access)
             del data
-            duplicates = 0
-            if rows:
-                written = await arriving(service.commits.submit(rows, []))
-                duplicates = written.duplicates
-            return answer(Taken(len(rows) - duplicates, duplicates))
+            if not rows:
+                return answer(Taken(0, 0))
+            commits = service.commits
+            written = await arriving(commits.submit(rows, []))
+            conflicts: list[str] = []
+            if written.repeated:
+                conflicts = await service.read(lambda: self._conflicts(written.repeated))
+                commits.conflicts += len(conflicts)
+            duplicates = written.duplicates
+            return answer(Taken(len(rows) - duplicates, duplicates, conflicts))
+
+    def _conflicts(self, repeated: list[GenerationRow]) -> list[str]:
+        """The IDs of those that say something else than what is kept of them."""
+        try:
+            found = self._service.client.store.by_ids([row.id for row in repeated])
+        except StoreError:  # went away since; what was asked for is done
+            return []
+        kept = {(row.project, row.id): row for row in found}
+        differ = (
+            row.id
+            for row in repeated
+            if (row.project, row.id) in kept and contradicts(kept[row.project, row.id], row)
+        )
+        return list(dict.fromkeys(differ))
 
     def _rows(self, data: bytes, access: Access) -> list[GenerationRow]:
         batch, text = decoded(data, _DECODER)

@@ -84,7 +84,7 @@ class RemoteStore:
                 if given and not access.may(wanted):
                     raise HTTPException(HTTPStatus.FORBIDDEN, f"This key lacks the scope {wanted}.")
             if len(rows.generations) + len(rows.feedback) > MAX_ROWS:
-                raise Refused(422, f"at most {MAX_ROWS} rows at once", "generations")
+                raise Refused(413, f"at most {MAX_ROWS} rows at once", "generations")
             for index, row in enumerate(rows.generations):
                 check_generation(row, index, access.project)
             for index, said in enumerate(rows.feedback):
@@ -220,6 +220,7 @@ _CALLS: Mapping[str, tuple[tuple[str, ...], _Work]] = {
         ("read", "feedback"), lambda store, call: store.generation(call.data_id, call.project)
     ),
     "finished": (_ANY_READER, lambda store, call: store.finished(call.data_ids)),
+    "by_ids": (("read",), lambda store, call: store.by_ids(call.data_ids)),
     "project_of": (_ANY_READER, lambda store, call: store.project_of(call.data_id)),
     "generations": (("read",), _generations),
     "history": (

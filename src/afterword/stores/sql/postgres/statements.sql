@@ -1,6 +1,11 @@
 -- name: lock
+-- In one statement, and the next one sees what they waited for: its snapshot is taken afterwards.
+SELECT pg_advisory_xact_lock_shared(%(gone)s) UNION ALL
 SELECT pg_advisory_xact_lock(key)
 FROM (SELECT unnest(%(keys)s::bigint[]) AS key ORDER BY 1) AS ordered;
+
+-- name: lock_out_writers
+SELECT pg_advisory_xact_lock(%(gone)s);
 
 -- name: schema_version
 SELECT version FROM afterword_schema;
@@ -50,6 +55,10 @@ ORDER BY g.status = 'waiting', g.created_at LIMIT 1;
 -- name: by_keys
 JOIN generation_keys AS k ON k.id = g.id AND k.project = g.project AND k.created_at = g.created_at
 WHERE (k.id, k.project) IN (SELECT * FROM unnest(%(ids)s::text[], %(projects)s::text[]));
+
+-- name: by_ids
+JOIN generation_keys AS k ON k.id = g.id AND k.project = g.project AND k.created_at = g.created_at
+WHERE k.id = ANY(%(data_ids)s);
 
 -- name: finished
 SELECT g.project, g.id FROM generations AS g

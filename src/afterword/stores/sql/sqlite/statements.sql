@@ -25,6 +25,9 @@ FROM generations AS g
 WHERE g.id = :id AND (:project IS NULL OR g.project = :project)
 ORDER BY g.status = 'waiting', g.created_at LIMIT 1;
 
+-- name: by_ids
+WHERE g.id IN (SELECT value FROM json_each(:data_ids));
+
 -- name: finished
 SELECT project, id FROM generations
 WHERE id IN (SELECT value FROM json_each(:data_ids)) AND status NOT IN ('waiting', 'running');
