@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, overload
 
 from afterword.codec import clean
-from afterword.configuration import check_project, configuration
+from afterword.configuration import configuration, home_of
 from afterword.context import last_data_id
 from afterword.delivery.faults import Faults
-from afterword.delivery.recorder import Recorder
-from afterword.desk import Desk, await_, feedback_entries, wait
+from afterword.delivery.opening import open_recorder
+from afterword.desk import Desk, await_, entries_about, feedback_entries, wait
 from afterword.drafting import draft
-from afterword.errors import ConfigError, InvalidInput, NoGenerationInContext, StoreError
+from afterword.errors import DeliveryError, InvalidInput, NoGenerationInContext
 from afterword.feedback.rows import FeedbackRow
 from afterword.feedback.types import declare
 from afterword.ids import check_external_id, new_id
+from afterword.keyring import Keyring, Keys
 from afterword.listing import one, page, query
 from afterword.model import Feedback, FeedbackType, Generation, Page, Status
 from afterword.redaction import Redactor, Rule
 from afterword.stores import open_store
 
-_SECRET_SETTING = "feedback_secret"  # noqa: S105 - the name of the setting, not its value
 _READ_FLUSH_S = 2.0
+_ERASE_FLUSH_S = 10.0
 _CLOCK_SLACK_S = 86_400
 
 
@@ -35,8 +35,10 @@ class Client:
     `url` names the store (``sqlite:///file.db``, ``memory:``), `project` what records belong to
     that do not say otherwise. `secret` is the keyring for feedback tokens, ``kid:secret`` pairs,
     newest first; without one, a store of our own keeps one it made. `redact` adds rules to the
-    built-in ones: regular expressions, or callables from text to text. Everything left out comes
-    from the environment (``AFTERWORD_URL`` and so on), then from the defaults.
+    built-in ones: regular expressions, or callables from text to text. `spool` is the folder for what
+    the store cannot take yet, `durability` normal (safe within 100 ms) or strict (safe before a call
+    returns). Everything left out comes from the environment (``AFTERWORD_URL`` and so on), then from
+    the defaults.
 
     All methods are safe from any thread. Those without the prefix ``a`` may block.
 
@@ -52,16 +54,30 @@ class Client:
         api_key: str | None = None,
         secret: str | None = None,
         redact: Iterable[Rule] = (),
+        spool: str | None = None,
+        durability: str | None = None,
     ) -> None:
-        config = configuration(url, project, api_key=api_key, secret=secret, redact=redact)
+        config = configuration(
+            url,
+            project,
+            api_key=api_key,
+            secret=secret,
+            redact=redact,
+            spool=spool,
+            durability=durability,
+        )
         self.project = config.project
         self.url = config.url
         self.faults = Faults()
         self.redactor = Redactor(config.redact, on_fault=self.faults.note)
         self.store = open_store(config.url, api_key=config.api_key)
-        self.recorder = Recorder(self.store, self.faults)
+        #: Whether a call returns only when its record is durable.
+        self.is_strict = config.durability == "strict"
+        self.recorder = open_recorder(
+            self.store, self.faults, url=config.url, project=config.project, spool=config.spool
+        )
         self.desk = Desk(self.store, self.recorder, self.redactor, self.project)
-        self._keyring = config.keyring
+        self._keyring = Keyring(config.keyring, self.store, self.faults)
 
     def __repr__(self) -> str:
         return f"<afterword.Client {self.store.url} project={self.project!r}>"
@@ -96,7 +112,7 @@ class Client:
             FeedbackRejected: unknown type or label, or a value of the wrong class; the message
                 names the known ones and nothing is kept.
             NoGenerationInContext: no data ID was given and the trail has none.
-            DeliveryError: the store did not take it.
+            DeliveryError: neither the store nor the spool took it.
         """
         entries, listed = feedback_entries(data_id, args, kwargs)
         if not entries:
@@ -149,8 +165,8 @@ class Client:
         """Record what the holder of a feedback token said: `afeedback` for the helper routes.
 
         `bound` says that `subject` stands for a user, whether named in `user` or not.
-        `created_at` of an entry is held between a day before the token, since clocks of browsers
-        go wrong and their order must stay, and now.
+        `created_at` of an entry is held between a day before the token, since clocks of browsers go
+        wrong and their order must stay, and now.
         """
 
         def rows() -> list[list[FeedbackRow]]:
@@ -203,24 +219,24 @@ class Client:
         Raises:
             InvalidInput: a field is not usable; the message names it and nothing is logged.
             FeedbackRejected: the feedback does not fit; nothing is logged.
+            DeliveryError: the client is strict, and neither the store nor the spool took it.
         """
-        project = self._home(project)
+        project = home_of(project, self.project)
         fields = dict(locals())
         fields.pop("self")
         fields.pop("feedback")
         record, data_id = draft(fields, self.redactor)
         groups = None
         if feedback is not None:
-            given = [feedback] if isinstance(feedback, Mapping) else list(feedback)
-            entries = [
-                {"data_id": data_id, **entry} if isinstance(entry, Mapping) else entry
-                for entry in given
-            ]
+            entries = entries_about(data_id, feedback)
             self.desk.note_place(data_id, project)
             groups = self.desk.rows(entries, default_data_id=new_id, listed=True)
         if project != self.project:
             self.desk.note_place(data_id, project)
-        self.recorder.put(record)
+        if not self.is_strict:
+            self.recorder.put(record)
+        elif not self.recorder.put_durably(record).result():
+            raise DeliveryError
         if groups:
             self.recorder.flush(_READ_FLUSH_S)
             wait(groups, self.desk.submit(groups))
@@ -321,7 +337,7 @@ class Client:
             StoreError: the store does not take it.
         """
         definition = declare(name, cls, labels, minimum, maximum, step, signal)
-        home = self._home(project)
+        home = home_of(project, self.project)
         self.store.put_feedback_type(home, definition)
         self.desk.types(home, fresh=True)
         return definition
@@ -330,26 +346,21 @@ class Client:
         """The feedback types of a project, the defaults first."""
         return list(self.desk.types(project or self.project, fresh=True).values())
 
-    def _home(self, project: str | None) -> str:
-        if project is None:
-            return self.project
-        try:
-            return check_project(project)
-        except ConfigError as error:
-            raise InvalidInput(str(error), field="project") from None
-
     def projects(self) -> list[str]:
         """The names of the projects that have records, this client's own included."""
         return sorted({self.project, *self.store.projects()})
 
     def erase(self, user: str) -> int:
-        """Remove a user's generations and feedback; how many rows went.
+        """Remove a user's generations and feedback, from the spool and its dead letters too.
+
+        Gives how many rows went. A tombstone keeps out records made before and sent later.
 
         Raises:
             StoreError: the store does not do it; nothing was removed.
+            DeliveryError: the store did, and records still wait in the spool; erase again later.
         """
-        self.recorder.flush(_READ_FLUSH_S)
-        return self.store.erase(clean(user))
+        self.recorder.flush(_ERASE_FLUSH_S)
+        return self.store.erase(clean(user)) + self.recorder.erase(clean(user), _ERASE_FLUSH_S)
 
     def flush(self, timeout_s: float | None = None) -> bool:
         """Wait until everything captured so far is durable; whether it is within the time."""
@@ -366,31 +377,19 @@ class Client:
     @property
     def has_keyring(self) -> bool:
         """Whether `keyring` will answer at once."""
-        return bool(self._keyring) or not self.store.is_local
+        return self._keyring.is_ready
 
-    def keyring(self) -> tuple[tuple[str, bytes], ...]:
+    def keyring(self) -> Keys:
         """The secrets that sign feedback tokens, newest first; empty when there are none.
 
         Blocks on the store the first time when none was configured.
         """
-        if not self._keyring and self.store.is_local:
-            try:
-                made = self.store.setting(_SECRET_SETTING, _new_secret)
-            except StoreError as error:
-                self.faults.note("reading the feedback secret", error)
-                return ()
-            key_id, _, secret = made.partition(":")
-            self._keyring = ((key_id, secret.encode()),)
-        return self._keyring
+        return self._keyring.keys()
 
     def close(self) -> None:
         """Flush within 2 s and let go of the store."""
         self.recorder.close()
         self.store.close()
-
-
-def _new_secret() -> str:
-    return f"s{secrets.token_hex(3)}:{secrets.token_urlsafe(32)}"
 
 
 def _last_data_id() -> str:

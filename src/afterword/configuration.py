@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from afterword.errors import ConfigError
+from afterword.errors import ConfigError, InvalidInput
 from afterword.redaction import Rule
 
 DEFAULT_URL = "sqlite:///afterword.db"
 DEFAULT_PROJECT = "default"
+#: How soon a record is safe: within 100 ms, or before its call returns.
+DURABILITIES = ("normal", "strict")
 
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/-]{0,127}\Z")
 _NOT_IN_PROJECTS = re.compile(r"[^A-Za-z0-9 ._/-]+")
@@ -28,6 +30,8 @@ class Configuration:
     api_key: str | None = field(default=None, repr=False)
     keyring: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
     redact: tuple[Rule, ...] = ()
+    spool: str | None = None
+    durability: str = "normal"
 
 
 def configuration(
@@ -37,6 +41,8 @@ def configuration(
     api_key: str | None = None,
     secret: str | None = None,
     redact: Iterable[Rule] = (),
+    spool: str | None = None,
+    durability: str | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Configuration:
     """What the arguments and the environment say.
@@ -50,12 +56,21 @@ def configuration(
         raise ConfigError(f"url must be text, not {type(url).__name__}")
     if isinstance(redact, (str, re.Pattern)) or callable(redact):
         raise ConfigError("redact is a list of rules, not a single one")
+    spool = spool or environment.get("AFTERWORD_SPOOL") or None
+    if spool is not None and (type(spool) is not str or "\0" in spool):
+        raise ConfigError("AFTERWORD_SPOOL must be the path of a folder")
+    durability = durability or environment.get("AFTERWORD_DURABILITY") or DURABILITIES[0]
+    if durability not in DURABILITIES:
+        known = " or ".join(DURABILITIES)
+        raise ConfigError(f"AFTERWORD_DURABILITY must be {known}; got {durability!r:.100}")
     return Configuration(
         url=url,
         project=check_project(project),
         api_key=api_key or environment.get("AFTERWORD_API_KEY") or None,
         keyring=_keyring(secret or environment.get("AFTERWORD_SECRET") or ""),
         redact=tuple(redact),
+        spool=spool,
+        durability=durability,
     )
 
 
@@ -70,6 +85,20 @@ def check_project(project: object) -> str:
     raise ConfigError(
         f"project must be 1 to 128 characters of letters, digits, space . _ / -; got {project!r:.150}"
     )
+
+
+def home_of(project: object, default: str) -> str:
+    """`project` itself when it may name one, `default` when it is None.
+
+    Raises:
+        InvalidInput: it may not.
+    """
+    if project is None:
+        return default
+    try:
+        return check_project(project)
+    except ConfigError as error:
+        raise InvalidInput(str(error), field="project") from None
 
 
 def project_named(text: str) -> str | None:

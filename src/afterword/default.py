@@ -24,6 +24,8 @@ def configure(
     api_key: str | None = None,
     secret: str | None = None,
     redact: Iterable[Rule] = (),
+    spool: str | None = None,
+    durability: str | None = None,
 ) -> Client:
     """Make the default client, which decorators and module functions use, and return it.
 
@@ -33,7 +35,15 @@ def configure(
         ConfigError: an argument or an environment variable is not usable.
     """
     global _default
-    client = Client(url, project, api_key=api_key, secret=secret, redact=redact)
+    client = Client(
+        url,
+        project,
+        api_key=api_key,
+        secret=secret,
+        redact=redact,
+        spool=spool,
+        durability=durability,
+    )
     with _default_lock:
         before, _default = _default, client
     if before is not None:

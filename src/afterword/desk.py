@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 from afterword.codec import clean
 from afterword.delivery.arrivals import arriving
+from afterword.delivery.halving import AWAY
 from afterword.delivery.recorder import Recorder
+from afterword.delivery.requests import Kept
 from afterword.errors import DeliveryError, FeedbackRejected, InvalidInput
 from afterword.feedback.rows import FeedbackRow, to_feedback
 from afterword.feedback.statements import Statement, fit, read
@@ -24,6 +26,8 @@ from afterword.redaction import Redactor
 from afterword.stores.protocol import Store
 
 ANSWER_TIMEOUT_S = 30.0
+
+T = TypeVar("T")
 
 _TYPES_KEPT_S = 2.0
 _PLACES_KEPT = 10_000
@@ -52,6 +56,17 @@ class Desk:
         self._places: OrderedDict[str, str] = OrderedDict()
         self._projects: tuple[float, frozenset[str]] = (float("-inf"), frozenset())
 
+    def _asked(self, read: Callable[[], T], otherwise: T) -> T:
+        """What the store says; `otherwise` while it is away and feedback can be kept on this disk."""
+        if not self._store.is_local and self._recorder.dispatch.is_silent():
+            return otherwise
+        try:
+            return read()
+        except AWAY:
+            if not self._recorder.spool.is_on_disk:
+                raise
+            return otherwise
+
     def note_place(self, data_id: str, project: str) -> None:
         """Remember that a generation of this process is in a project other than the client's."""
         self._places[data_id] = project
@@ -67,9 +82,10 @@ class Desk:
 
         An ID from outside may be that of several; then it is `rather`, if it is one of them.
         """
-        place = self._places.get(data_id) or self._store.project_of(data_id)
+        place = self._places.get(data_id)
+        place = place or self._asked(lambda: self._store.project_of(data_id), None)
         if rather is not None and place not in (None, rather):
-            row = self._store.generation(data_id, rather)
+            row = self._asked(lambda: self._store.generation(data_id, rather), None)
             if row is not None and row.status != "waiting":
                 return rather
         return place
@@ -78,7 +94,10 @@ class Desk:
         """Whether the store has no other project. A new one is seen within seconds."""
         kept_s, projects = self._projects
         if self._clock_s() - kept_s > _TYPES_KEPT_S:
-            projects = frozenset(self._store.projects())
+            found = self._asked(self._store.projects, None)
+            if found is None:
+                return False
+            projects = frozenset(found)
             self._projects = (self._clock_s(), projects)
         return projects <= {project}
 
@@ -86,7 +105,10 @@ class Desk:
         """The feedback types of a project by name, the defaults included."""
         kept = self._types.get(project)
         if kept is None or fresh or self._clock_s() - kept[0] > _TYPES_KEPT_S:
-            kept = (self._clock_s(), {**DEFAULT_TYPES, **self._store.feedback_types(project)})
+            declared = self._asked(lambda: self._store.feedback_types(project), None)
+            if declared is None:
+                return DEFAULT_TYPES if kept is None else kept[1]
+            kept = (self._clock_s(), {**DEFAULT_TYPES, **declared})
             self._types[project] = kept
         return kept[1]
 
@@ -105,7 +127,10 @@ class Desk:
     def alias_of(self, given: str) -> str | None:
         """The data ID that `given` stands for, in this client's project or else in another."""
         external_id = clean(given)
-        return self._store.resolve(external_id, self._project) or self._store.resolve(external_id)
+        resolve = self._store.resolve
+        return self._asked(
+            lambda: resolve(external_id, self._project) or resolve(external_id), None
+        )
 
     def rows(
         self,
@@ -202,7 +227,10 @@ class Desk:
             fitted = rows(self.types(home))
         except FeedbackRejected:
             # Another process may have declared the type a moment ago.
-            fitted = rows(self.types(home, fresh=True))
+            types = self.types(home, fresh=True)
+            if home not in self._types:
+                raise DeliveryError(_UNJUDGED) from None
+            fitted = rows(types)
         for row in fitted:
             # The store looks again, in the same transaction, unless this process knows for sure.
             row.provisional = row.data_id not in self._places
@@ -210,17 +238,18 @@ class Desk:
 
     def user_behind(self, row: FeedbackRow) -> str | None:
         """The user behind a row's subject, if they rated its generation while logged in."""
-        for other in self._store.history([row.data_id], row.project):
+        none: list[FeedbackRow] = []
+        for other in self._asked(lambda: self._store.history([row.data_id], row.project), none):
             if other.subject == row.subject and other.user is not None:
                 return other.user
         return None
 
-    def submit(self, groups: list[list[FeedbackRow]]) -> Future[list[FeedbackRow]]:
+    def submit(self, groups: list[list[FeedbackRow]]) -> Future[Kept]:
         """Hand the rows of all entries over, to be kept together or not at all."""
         return self._recorder.submit([row for rows in groups for row in rows])
 
 
-def answers(groups: list[list[FeedbackRow]], kept: list[FeedbackRow]) -> list[Feedback]:
+def answers(groups: list[list[FeedbackRow]], kept: Kept) -> list[Feedback]:
     """One Feedback an entry, from the rows as they were kept."""
     out: list[Feedback] = []
     start = 0
@@ -228,13 +257,14 @@ def answers(groups: list[list[FeedbackRow]], kept: list[FeedbackRow]) -> list[Fe
         mine = [to_feedback(row) for row in kept[start : start + len(rows)]]
         start += len(rows)
         first = mine[0]
+        first.pending = kept.pending
         if len(mine) > 1:
             first.value = [str(feedback.value) for feedback in mine]
         out.append(first)
     return out
 
 
-def wait(groups: list[list[FeedbackRow]], future: Future[list[FeedbackRow]]) -> list[Feedback]:
+def wait(groups: list[list[FeedbackRow]], future: Future[Kept]) -> list[Feedback]:
     """Block until the rows are durable.
 
     Raises:
@@ -246,9 +276,7 @@ def wait(groups: list[list[FeedbackRow]], future: Future[list[FeedbackRow]]) -> 
         raise DeliveryError(_SILENT) from None
 
 
-async def await_(
-    groups: list[list[FeedbackRow]], future: Future[list[FeedbackRow]]
-) -> list[Feedback]:
+async def await_(groups: list[list[FeedbackRow]], future: Future[Kept]) -> list[Feedback]:
     """The awaitable twin of `wait`; the event loop is not blocked."""
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
@@ -257,6 +285,7 @@ async def await_(
         raise DeliveryError(_SILENT) from None
 
 
+_UNJUDGED = "the store is away, so whether the project has such a feedback type is not known; try again later"
 _SILENT = (
     f"the store did not answer within {ANSWER_TIMEOUT_S:.0f} s; the feedback may be kept later"
 )
@@ -285,3 +314,11 @@ def feedback_entries(
     if twice:
         raise TypeError(f"feedback got {', '.join(sorted(twice))} twice")
     return [{"data_id": data_id, **entry, **kwargs}], False
+
+
+def entries_about(data_id: str, feedback: Any) -> list[Any]:
+    """One entry of feedback or several, each about this generation unless it says otherwise."""
+    given = [feedback] if isinstance(feedback, Mapping) else list(feedback)
+    return [
+        {"data_id": data_id, **entry} if isinstance(entry, Mapping) else entry for entry in given
+    ]

@@ -45,7 +45,7 @@ def store() -> FleetingStore:
 @pytest.fixture
 def client(store: FleetingStore) -> Iterator[Client]:
     client = Client("memory:", project="main")
-    client.store = client.desk._store = client.recorder._store = store
+    client.store = client.desk._store = client.recorder.dispatch.store = store
     yield client
     store.reason = None
     client.close()

@@ -450,7 +450,7 @@ def test_finalisers_may_record_and_read_the_counts_anywhere(
 
 
 def test_the_counts_can_be_read_by_what_interrupts_their_reading(recorder: Recorder) -> None:
-    with recorder._settled:  # where a signal handler or a finaliser may break in
+    with recorder.dispatch.counts.settled:  # where a signal handler or a finaliser may break in
         assert adds_up(recorder.status())
         assert recorder.flush(0.0)
 

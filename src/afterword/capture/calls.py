@@ -206,7 +206,11 @@ def end_stream(call: Call, status: str) -> None:
         if sample is not None and not _sampled(sample):
             _keep_no_payload(call)
         call.size_bytes = _size_bytes(call)
-        call.client.recorder.put(call)
+        client = call.client
+        if client.is_strict:
+            call.waiter = client.recorder.put_durably(call)
+        else:
+            client.recorder.put(call)
     except Exception as error:
         call.client.faults.note("recording a generation", error)
 

@@ -23,6 +23,7 @@ from afterword.capture.records import Call, Spec
 from afterword.capture.results import PLAIN, follow, received
 from afterword.capture.signatures import Logged
 from afterword.capture.streams import stream, unrecorded
+from afterword.capture.strictness import wait
 from afterword.context import set_active
 
 #: Takes the spec, the callable, what it is bound to, its arguments, and whether the ID is wanted.
@@ -41,6 +42,8 @@ def call_plain(
     except BaseException as error:
         set_active(call.before)
         quietly(call.client, end_raised, call, error)
+        if call.waiter is not None:
+            quietly(call.client, wait, call)
         raise
     set_active(call.before)
     try:
@@ -48,6 +51,8 @@ def call_plain(
             end_ok(call, result)
         else:
             result = received(call, result, (instance, *args))
+        if call.waiter is not None:
+            wait(call)
     except Exception as error:
         note_fault(call.client, "recording an output", error)
     return Logged(result, call.data_id) if logged else result

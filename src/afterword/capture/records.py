@@ -6,6 +6,7 @@ A `Call` is filled on the caller's thread; `row_of` runs on the recorder's.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import msgspec
@@ -89,6 +90,7 @@ class Call(msgspec.Struct, eq=False):
     inside: Active | None = None  # where the body of a stream left the context
     place: int | None = None  # of the stream, in an output that is a tuple
     size_bytes: int = CALL_BYTES
+    waiter: Future[bool] | None = None
 
     def __repr__(self) -> str:
         return f"<generation {self.data_id}>"  # asyncio shows its tasks' callbacks, with arguments

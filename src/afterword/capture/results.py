@@ -26,8 +26,9 @@ from afterword.capture.calls import (
 from afterword.capture.proxies import Proxy, tailored
 from afterword.capture.records import Call, Spec
 from afterword.capture.signatures import Logged
-from afterword.capture.steps import drive, resume, started, steps_of
+from afterword.capture.steps import drive, resume, sending, started, steps_of, throwing
 from afterword.capture.streams import source, stream
+from afterword.capture.strictness import Settling
 from afterword.client import Client
 from afterword.context import finalise
 from afterword.snapshot import snapshot
@@ -123,7 +124,8 @@ class Coroutine:
 
     # Filled by `follow`: a constructor of its own would cost as much as all the rest.
     __slots__ = (
-        "__weakref__", "arguments", "awaitable", "call", "is_over", "known", "logged", "skip", "spec",
+        "__weakref__", "arguments", "awaitable", "call", "is_over", "known", "logged", "settling",
+        "skip", "spec",
     )  # fmt: skip
 
     awaitable: Any
@@ -134,18 +136,18 @@ class Coroutine:
     known: tuple[Any, ...]
     logged: bool
     is_over: bool
+    settling: Settling | None
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return drive(steps_of(self.awaitable), self, started(self), Coroutine.done, self)
 
     @property
     def send(self) -> Callable[[Any], Any]:
-        # Made of C, so that tasks find one frame of ours in a traceback.
-        return functools.partial(resume, self, self.awaitable.send)
+        return sending(self)
 
     @property
     def throw(self) -> Callable[..., Any]:
-        return functools.partial(resume, self, self.awaitable.throw)
+        return throwing(self)
 
     def close(self) -> Any:
         if self.call is None:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from afterword.capture.calls import add_chunk, begin, end_raised, end_stream, note_fault, quietly
 from afterword.capture.records import Call
+from afterword.capture.strictness import Settling, waiting
 from afterword.client import Client
 from afterword.context import Active, get_active, set_active
 
@@ -21,6 +22,10 @@ _ENDING = "recording an output"
 
 class Follower(Protocol):
     """What follows the steps of one awaitable. None of it changes what the awaiter sees."""
+
+    awaitable: Any
+    #: What is stepped after the last step, while the record is made durable.
+    settling: Settling | None
 
     @property
     def client(self) -> Client | None:
@@ -77,6 +82,8 @@ def drive(
             set_active(before)
             thrown = None  # or it would hold this frame, and this frame it
             quietly(call.client, follower.failed, error)
+            if call.waiter is not None and isinstance(error, Exception):
+                yield from waiting(call)
             raise
         active = get_active() or call  # the body may be inside a trail of its own
         set_active(before)
@@ -86,15 +93,19 @@ def drive(
         except BaseException as error:
             thrown = error
     try:
-        return done(subject, value)
+        value = done(subject, value)
     except Exception as error:
         note_fault(call.client, _ENDING, error)
-        return value
+    if call.waiter is not None:
+        yield from waiting(call)
+    return value
 
 
 def resume(follower: Follower, act: Callable[..., Any], *values: Any) -> Any:
     """One step of an awaitable that is stepped by hand, as tasks of asyncio do."""
     call = started(follower)
+    yielded: Any = None
+    settling: Settling | None = None
     before = get_active()
     if call is not None:
         set_active(call.inside or call)
@@ -103,16 +114,40 @@ def resume(follower: Follower, act: Callable[..., Any], *values: Any) -> Any:
     except StopIteration as stop:
         set_active(before)
         stop.value = finished(follower, stop.value)
-        raise
+        if call is None or call.waiter is None:
+            raise
+        settling = Settling(call, stop.value, None)
     except BaseException as error:
         set_active(before)
         quietly(follower.client, follower.failed, error)
-        raise
+        if call is None or call.waiter is None or not isinstance(error, Exception):
+            raise
+        settling = Settling(call, None, error)
+    if settling is not None:
+        follower.settling = settling
+        return settling.send(None)
     if call is not None:
         inside = get_active()
         call.inside = None if inside is call else inside
         set_active(before)
     return yielded
+
+
+def sending(follower: Follower) -> Callable[[Any], Any]:
+    """`send` of an awaitable that is stepped by hand."""
+    settling: Settling | None = getattr(follower, "settling", None)
+    if settling is not None:
+        return settling.send
+    # Made of C, so that tasks find one frame of ours in a traceback.
+    return functools.partial(resume, follower, follower.awaitable.send)
+
+
+def throwing(follower: Follower) -> Callable[..., Any]:
+    """`throw` of an awaitable that is stepped by hand."""
+    settling: Settling | None = getattr(follower, "settling", None)
+    if settling is not None:
+        return settling.throw
+    return functools.partial(resume, follower, follower.awaitable.throw)
 
 
 def started(follower: Follower) -> Call | None:
@@ -134,12 +169,13 @@ def finished(follower: Follower, value: Any) -> Any:
 class Step:
     """One step of an async stream. Like what it stands for, it can be awaited or stepped by hand."""
 
-    __slots__ = ("awaitable", "call", "stream")
+    __slots__ = ("awaitable", "call", "settling", "stream")
 
     # Filled by `step`: a constructor of its own would cost as much as all the rest.
     awaitable: Any
     stream: Any
     call: Call
+    settling: Settling | None
 
     def __await__(self) -> Generator[Any, Any, Any]:
         call = self.call
@@ -151,15 +187,15 @@ class Step:
         return self.__await__()
 
     def __next__(self) -> Any:
-        return resume(self, self.awaitable.send, None)
+        return self.send(None)
 
     @property
     def send(self) -> Callable[[Any], Any]:
-        return functools.partial(resume, self, self.awaitable.send)
+        return sending(self)
 
     @property
     def throw(self) -> Callable[..., Any]:
-        return functools.partial(resume, self, self.awaitable.throw)
+        return throwing(self)
 
     @property
     def close(self) -> Callable[[], Any]:

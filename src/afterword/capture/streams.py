@@ -27,6 +27,7 @@ from afterword.capture.calls import (
 from afterword.capture.proxies import Proxy, tailored
 from afterword.capture.records import Call
 from afterword.capture.steps import Step, drive, ended, step, steps_of
+from afterword.capture.strictness import wait
 from afterword.context import finalise, get_active, set_active
 
 _GENERATORS = (types.GeneratorType, types.AsyncGeneratorType)
@@ -129,6 +130,8 @@ def _next(self: Any) -> Any:
     except BaseException as error:
         set_active(before)
         quietly(call.client, ended, call, self.__wrapped__, error)
+        if call.waiter is not None:
+            quietly(call.client, wait, call)
         raise
     inside = get_active()
     call.inside = None if inside is call else inside
@@ -151,6 +154,8 @@ def _step(self: Any, act: Callable[..., Any], *values: Any) -> Any:
     except BaseException as error:
         set_active(before)
         quietly(call.client, ended, call, self.__wrapped__, error)
+        if call.waiter is not None:
+            quietly(call.client, wait, call)
         raise
     inside = get_active()
     call.inside = None if inside is call else inside
@@ -291,6 +296,8 @@ def _leave(self: Any, act: Callable[..., Any], *values: Any) -> Any:
     if hasattr(value, "__await__"):
         return quietly(call.client, _passing, value, self, call, left) or value
     quietly(call.client, left, value)
+    if call.waiter is not None:
+        quietly(call.client, wait, call)
     return value
 
 

@@ -6,6 +6,7 @@ recorder's thread.
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from typing import Any
 
 from afterword.codec import clean, json_of, plain, to_json
@@ -38,12 +39,13 @@ def note_truncated(
 class Draft:
     """A record written by hand, waiting to be encoded. `columns` are those of a GenerationRow."""
 
-    __slots__ = ("columns", "redactor", "size_bytes", "values")
+    __slots__ = ("columns", "redactor", "size_bytes", "values", "waiter")
 
     def __init__(self, columns: dict[str, Any], values: dict[str, Any], redactor: Redactor) -> None:
         self.columns = columns
         self.values = values
         self.redactor = redactor
+        self.waiter: Future[bool] | None = None
         self.size_bytes = _BARE_BYTES + sum(map(size_bytes, values.values()))
 
     def to_row(self) -> GenerationRow:

@@ -2,25 +2,27 @@
 
 The caller appends to a deque and may release a semaphore; both are single steps in C, so they are
 safe in finalisers and signal handlers, and neither waits for the thread. The thread encodes what
-has gathered, every 100 ms or 500 records, and writes it with any waiting feedback in one
-transaction, so that many callers share one commit.
+has gathered, every 100 ms or 500 records, and hands it to the dispatch: to a local store at once, with any
+waiting feedback in one transaction, so that many callers share one commit; for a remote one, to the spool,
+from where the sender's thread takes it.
 """
 
 from __future__ import annotations
 
-import atexit
-import os
 import sys
 import threading
 import time
-import weakref
 from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from typing import Protocol
 
+from afterword.delivery import lifetimes
+from afterword.delivery.dispatch import Dispatch
 from afterword.delivery.faults import Faults
-from afterword.errors import DeliveryError, StoreBusy, StoreTooNew, StoreUnavailable
+from afterword.delivery.requests import Kept, Request
+from afterword.delivery.sender import Sender
+from afterword.delivery.spool import Spool
+from afterword.errors import DeliveryError
 from afterword.feedback.rows import FeedbackRow
 from afterword.model import Status
 from afterword.stores.protocol import Store
@@ -29,10 +31,6 @@ from afterword.stores.rows import GenerationRow
 BUFFER_BYTES = 64_000_000
 INTERVAL_S = 0.1
 BATCH_ROWS = 500
-EXIT_S = 2.0
-
-#: What trying again later may mend; anything else is the fault of the record.
-AWAY = (StoreBusy, StoreUnavailable, StoreTooNew)
 
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 _LAST_WORD_S = 0.1
@@ -42,6 +40,8 @@ class Pending(Protocol):
     """A captured generation that has not been encoded yet."""
 
     size_bytes: int
+    #: Told whether the record is durable, when somebody waits for that.
+    waiter: Future[bool] | None
 
     def to_row(self) -> GenerationRow:
         """Encode and redact it. Runs on the recorder's thread; may raise."""
@@ -53,38 +53,40 @@ class Pending(Protocol):
 
 
 class Recorder:
-    """Takes records from callers and gives them to the store."""
+    """Takes records from callers and sees that they reach the store. Without a spool, from memory only."""
 
     def __init__(
         self,
         store: Store,
         faults: Faults,
+        spool: Spool | None = None,
         *,
         buffer_bytes: int = BUFFER_BYTES,
         interval_s: float = INTERVAL_S,
         batch_rows: int = BATCH_ROWS,
     ) -> None:
-        self._store = store
         self._faults = faults
         self._buffer_bytes = buffer_bytes
         self._interval_s = interval_s
         self._batch_rows = batch_rows
+        self.spool = spool or Spool(None)
+        self.dispatch = Dispatch(store, self.spool, faults)
+        self.sender = Sender(self.dispatch)
+        self.dispatch.wake_sender = self.sender.wake
         self._start_empty()
-        _ALL.add(self)
+        lifetimes.watch(self)
+        if self.spool.has_segments():
+            self.sender.wake()
 
     def _start_empty(self) -> None:
         self._buffer: deque[Pending] = deque()
-        self._requests: deque[tuple[list[FeedbackRow], Future[list[FeedbackRow]]]] = deque()
+        self._requests: deque[Request] = deque()
         self._wake = threading.Lock()
         self._wake.acquire()
-        # Reentrant, since a finaliser or a signal handler may read the counts inside a reading.
-        self._settled = threading.Condition(threading.RLock())
         self._thread: threading.Thread | None = None
         self._thread_lock = threading.Lock()
         self._held: list[GenerationRow] = []
-        self._in_hand = 0
-        self._stored = 0
-        self._lost = 0
+        self._waiters: list[Future[bool]] = []
         self._shed_rows = 0
         self._bytes_in = 0
         self._bytes_out = 0
@@ -109,58 +111,108 @@ class Recorder:
             self._urgent = self._urgent or length > 1
             self._rouse()
 
-    def submit(self, rows: list[FeedbackRow]) -> Future[list[FeedbackRow]]:
-        """Make rows durable, all or none; the future gives them as kept.
-
-        It fails with DeliveryError when the store does not take them.
-        """
-        future: Future[list[FeedbackRow]] = Future()
-        self._requests.append((rows, future))
+    def put_durably(self, record: Pending) -> Future[bool]:
+        """Take a record; the future tells, once that is known, whether it is durable. Never blocks."""
+        waiter: Future[bool] = Future()
+        record.waiter = waiter
+        shed_rows = self._shed_rows
+        self.put(record)
+        if self._shed_rows != shed_rows and record not in self._buffer:
+            _tell(waiter, is_durable=False)
         self._urgent = True
         self._rouse()
-        return future
+        return waiter
+
+    def submit(self, rows: list[FeedbackRow]) -> Future[Kept]:
+        """Make rows durable, all or none; the future gives them as kept.
+
+        It fails with DeliveryError when neither the store nor the spool takes them.
+        """
+        request = Request(rows, time.monotonic())
+        self._requests.append(request)
+        self._urgent = True
+        self._rouse()
+        return request.future
 
     def flush(self, timeout_s: float | None = None) -> bool:
-        """Wait until everything taken so far is durable; whether it is.
+        """Wait until everything taken so far is in the store, or synced to the spool while the store is away.
 
-        The recorder's own thread cannot wait for itself, so there the answer comes at once.
+        Gives whether it is. Our own threads cannot wait for themselves, so there the answer comes at once.
         """
-        with self._settled:
-            lost = self._lost
-            target = self._stored + lost + self._in_hand + len(self._buffer)
-            if self._stored + lost == target:
+        dispatch, counts = self.dispatch, self.dispatch.counts
+        with counts.settled:
+            lost = counts.lost + self._shed_rows
+            target = (
+                counts.own_done + counts.own_spooled + counts.in_memory + counts.in_hand
+                + len(self._buffer)
+            )  # fmt: skip
+            if counts.own_done == target:
                 return True
-        if threading.current_thread() is self._thread:
+        if threading.current_thread() in (self._thread, self.sender.thread):
             return False
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        dispatch.retries.hurry()
         while True:
             self._urgent = True
             self._rouse()
-            with self._settled:
-                if self._stored + self._lost >= target:
-                    return self._lost == lost
+            with counts.settled:
+                is_safe = counts.own_done + counts.own_spooled >= target
+                if counts.own_done >= target:
+                    return counts.lost + self._shed_rows == lost
+                if is_safe and dispatch.retries.left_s() > 0:
+                    break
                 left_s = self._interval_s
                 if deadline_s is not None:
                     left_s = min(left_s, deadline_s - time.monotonic())
                     if left_s <= 0:
-                        return False
-                self._settled.wait(left_s)
+                        break
+                if counts.own_spooled or counts.in_memory:
+                    self.sender.wake()
+                counts.settled.wait(left_s)
+        return is_safe and self.spool.sync() and counts.lost + self._shed_rows == lost
 
     def status(self) -> Status:
         """The counts, taken at one instant."""
-        with self._settled:
-            buffered = self._in_hand + len(self._buffer)
-            dropped = self._lost + self._shed_rows
+        counts = self.dispatch.counts
+        with counts.settled:
+            buffered = counts.in_hand + counts.in_memory + len(self._buffer)
+            dropped = counts.lost + self._shed_rows
             return Status(
-                captured=self._stored + buffered + dropped,
-                stored=self._stored,
+                captured=counts.stored + buffered + counts.spooled + counts.dead_lettered + dropped,
+                stored=counts.stored,
                 buffered=buffered,
+                spooled=counts.spooled,
+                dead_lettered=counts.dead_lettered,
                 dropped=dropped,
                 faults=self._faults.count,
             )
 
-    def close(self, timeout_s: float = EXIT_S) -> bool:
-        """Flush within the time, then end the thread; whether everything became durable."""
+    def erase(self, user: str, timeout_s: float) -> int:
+        """After the store forgot a user: let nothing of theirs stay on this disk. How many records went.
+
+        Raises:
+            DeliveryError: the store did not take within the time what waits for it.
+        """
+        if self.spool.files is None:
+            return 0
+        self.sender.look_for_segments()
+        deadline_s = time.monotonic() + timeout_s
+        counts = self.dispatch.counts
+        with counts.settled:
+            while counts.spooled or not self.sender.has_looked:
+                left_s = min(deadline_s - time.monotonic(), self._interval_s)
+                if left_s <= 0:
+                    raise DeliveryError(
+                        "records still wait in the spool, and may be of who is erased"
+                    )
+                counts.settled.wait(left_s)
+        self.spool.rest()
+        self.spool.drop_damaged()
+        letters = self.dispatch.dead_letters
+        return 0 if letters is None else letters.erase(user)
+
+    def close(self, timeout_s: float = lifetimes.EXIT_S) -> bool:
+        """Flush within the time, then end the threads; whether everything became durable."""
         deadline_s = time.monotonic() + timeout_s
         done = self.flush(timeout_s)
         self._closing = True
@@ -168,6 +220,8 @@ class Recorder:
         if thread is not None:
             self._rouse()
             thread.join(max(deadline_s - time.monotonic(), _LAST_WORD_S))
+        self.sender.close(max(deadline_s - time.monotonic(), _LAST_WORD_S))
+        self.spool.release()
         return done
 
     def _rouse(self) -> None:
@@ -187,7 +241,7 @@ class Recorder:
                 thread = threading.Thread(target=self._run, name="afterword", daemon=True)
                 self._thread = thread
                 thread.start()
-                _watch_worker_exit()
+                lifetimes.watch_worker_exit()
         except RuntimeError as error:
             self._thread = None
             # At the interpreter's end no new threads start, and the exit flushes from where it is.
@@ -219,7 +273,11 @@ class Recorder:
 
     def _await_work(self) -> None:
         if not self._buffer and not self._requests and not self._held:
-            self._wake.acquire()
+            overdue_s = self.dispatch.overdue_s()
+            if overdue_s is None:
+                self._wake.acquire()
+            elif overdue_s <= 0 or not self._wake.acquire(timeout=overdue_s):
+                return
         deadline_s = time.monotonic() + self._interval_s
         while not (self._urgent or self._closing):
             left_s = deadline_s - time.monotonic()
@@ -236,151 +294,75 @@ class Recorder:
                 return
 
     def _round(self) -> bool:
-        """Encode and write one batch; whether the store took it."""
+        """Encode and hand over one batch; whether it is in good hands."""
         self._encode()
-        # From here on a caller that gives up can no longer cancel, so each future has one answer.
         waiting = [self._requests.popleft() for _ in range(len(self._requests))]
-        requests = [request for request in waiting if request[1].set_running_or_notify_cancel()]
-        if not self._held and not requests:
-            return True
-        feedback = [row for rows, _ in requests for row in rows]
-        try:
-            kept = self._store.write(self._held, feedback)
-        except BaseException as error:  # or those who wait would wait for ever
-            return self._write_apart(requests, error)
-        self._settle(len(self._held), 0)
-        self._answer(requests, kept)
+        requests = [request for request in waiting if request.is_wanted()]
+        held = self._held
+        if held or requests:
+            try:
+                self._held = self.dispatch.deliver(held, requests, strict=bool(self._waiters))
+            except BaseException as error:  # a fault of ours; the rows are still held
+                for request in requests:
+                    request.fail(error)
+                raise
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            _tell(waiter, is_durable=not self._held)
+        self.dispatch.reclaim()
         if len(self._buffer) >= self._batch_rows:
             self._urgent = True
-        return True
+        return not self._held
 
     def _encode(self) -> None:
         buffer = self._buffer
-        with self._settled:
+        counts = self.dispatch.counts
+        with counts.settled:
             room = max(self._batch_rows - len(self._held), 0)
             records = [buffer.popleft() for _ in range(min(len(buffer), room))]
-            self._in_hand += len(records)
+            counts.in_hand += len(records)
         for record in records:
             self._bytes_out += record.size_bytes
+            if record.waiter is not None:
+                self._waiters.append(record.waiter)
             try:
                 self._held.append(record.to_row())
             except BaseException as error:
                 self._faults.note("encoding a generation", error)
-                self._settle(0, 1)
+                counts.move(in_hand=-1, lost=1)
         if not buffer:
             self._bytes_out = self._bytes_in
 
-    def _write_apart(
-        self,
-        requests: Sequence[tuple[list[FeedbackRow], Future[list[FeedbackRow]]]],
-        error: BaseException,
-    ) -> bool:
-        """The batch failed: keep the generations for later, and find out about each request."""
-        if isinstance(error, AWAY):
-            self._faults.note("reaching the store", error)
-            for _, future in requests:
-                future.set_exception(_undelivered(error))
-            return False
-        self._faults.note("writing a batch", error)
-        held, self._held = self._held, []
-        self._write_parts(held)
-        for rows, future in requests:
-            try:
-                future.set_result(self._store.write([], rows))
-            except BaseException as failure:
-                future.set_exception(_undelivered(failure))
-        return True
-
-    def _write_parts(self, rows: list[GenerationRow]) -> None:
-        """Write what can be written, halving what fails until the bad ones stand alone."""
-        if not rows:
-            return
-        try:
-            self._store.write(rows, [])
-        except AWAY:
-            self._held += rows
-        except BaseException as error:
-            if len(rows) > 1:
-                middle = len(rows) // 2
-                self._write_parts(rows[:middle])
-                self._write_parts(rows[middle:])
-                return
-            self._faults.note("writing a generation", error)
-            self._settle(0, 1, clear=False)
-        else:
-            self._settle(len(rows), 0, clear=False)
-
-    def _settle(self, stored: int, lost: int, *, clear: bool = True) -> None:
-        with self._settled:
-            self._stored += stored
-            self._lost += lost
-            self._in_hand -= stored + lost
-            if clear and stored:
-                self._held = []
-            self._settled.notify_all()
-
-    @staticmethod
-    def _answer(
-        requests: Sequence[tuple[list[FeedbackRow], Future[list[FeedbackRow]]]],
-        kept: list[FeedbackRow],
-    ) -> None:
-        start = 0
-        for rows, future in requests:
-            future.set_result(kept[start : start + len(rows)])
-            start += len(rows)
-
-    def _after_fork(self) -> None:
-        self._store.forget_after_fork()
+    def after_fork(self) -> None:
+        """In a child process: everything so far is the parent's."""
+        self.dispatch.store.forget_after_fork()
+        self.spool.forget_after_fork()
+        self.dispatch.start_empty()
+        self.sender.start_empty()
         self._start_empty()
 
-    def _at_exit(self, timeout_s: float) -> None:
+    def at_exit(self, timeout_s: float) -> None:
+        """Bring what is left to safety within the time."""
+        deadline_s = time.monotonic() + timeout_s
         if self._thread is not None:
             self.flush(timeout_s)
-            return
         # Since Python 3.12 no thread starts this late, so what came last is written from here.
-        deadline_s = time.monotonic() + timeout_s
-        while self._buffer and time.monotonic() < deadline_s and self._round():
-            pass
+        while self._buffer and self._thread is None and time.monotonic() < deadline_s:
+            if not self._round():
+                break
+        if self.sender.thread is None:
+            while not self.spool.is_empty and time.monotonic() < deadline_s:
+                if self.sender.step() > 0:
+                    break
+        self.spool.release()
 
 
 def _is_ending(error: RuntimeError) -> bool:
     return sys.is_finalizing() or "shutdown" in str(error)
 
 
-def _undelivered(cause: BaseException) -> DeliveryError:
-    error = DeliveryError(f"the feedback was not recorded: {cause}")
-    error.__cause__ = cause
-    return error
-
-
-_ALL: weakref.WeakSet[Recorder] = weakref.WeakSet()
-
-
-_watched_by: int | None = None
-
-
-def _watch_worker_exit() -> None:
-    """Flush at the end of a forked child of multiprocessing, which ends without atexit."""
-    global _watched_by
-    process, util = map(sys.modules.get, ("multiprocessing.process", "multiprocessing.util"))
-    if process is None or util is None or _watched_by == os.getpid():
-        return
-    _watched_by = os.getpid()
-    if process.parent_process() is not None:
-        util.Finalize(None, _at_exit, exitpriority=0)
-
-
-def _after_fork() -> None:
-    for recorder in list(_ALL):
-        recorder._after_fork()
-
-
-def _at_exit() -> None:
-    deadline_s = time.monotonic() + EXIT_S
-    for recorder in list(_ALL):
-        recorder._at_exit(max(deadline_s - time.monotonic(), 0.0))
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-atexit.register(_at_exit)
+def _tell(waiter: Future[bool], *, is_durable: bool) -> None:
+    try:
+        waiter.set_result(is_durable)
+    except InvalidStateError:
+        pass  # told already

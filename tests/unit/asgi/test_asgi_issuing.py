@@ -150,7 +150,7 @@ def test_of_many_generations_the_newest_are_named(client: Client) -> None:
 def test_without_a_secret_there_is_an_id_and_no_token(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client._keyring = ()
+    client._keyring._keys = ()
     monkeypatch.setattr(client.store, "is_local", False)  # as with a remote store
     with afterword.trail():
         data_id = answer(client)()

@@ -133,7 +133,7 @@ async def test_the_longest_life_and_the_types_are_in_the_token(client: Client) -
 async def test_without_a_secret_the_id_is_announced_alone(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client._keyring = ()
+    client._keyring._keys = ()
     monkeypatch.setattr(client.store, "is_local", False)  # as with a remote store
     found = headers_of(await respond(FeedbackMiddleware(responding(client, SIZED), client=client)))
     assert ID in found

@@ -182,7 +182,7 @@ def test_without_a_secret_the_routes_say_so(
 ) -> None:
     desk = Desk(client)
     token = desk.token()
-    client._keyring = ()
+    client._keyring._keys = ()
     monkeypatch.setattr(client.store, "is_local", False)  # as with a remote store
     for response in (
         desk.post(token=token, type="rating", value="good"),
@@ -193,8 +193,7 @@ def test_without_a_secret_the_routes_say_so(
 
 
 def test_a_store_that_is_away_is_503_and_come_again(tmp_path: Any) -> None:
-    (tmp_path / "folder.db").mkdir()
-    client = Client(f"sqlite:///{tmp_path}/folder.db", secret="k1:0123456789abcdef0123456789abcdef")
+    client = Client(f"sqlite:///{tmp_path}/no/folder.db", secret="k1:0123456789abcdef0123456789abcdef")
     desk = Desk(client)
     for response in (
         desk.post(token=desk.token(), type="rating", value="good"),

@@ -16,8 +16,10 @@ from afterword.capture.providers.attempts import attempt
 from afterword.capture.providers.folding import Provider
 from afterword.capture.providers.recordings import record
 from afterword.capture.providers.taps import tap
+from afterword.capture.strictness import settled, wait
 
 _MARK = "__afterword_provider__"
+_DURABLE = "making a record durable"
 
 
 def is_captured(client: Any) -> bool:
@@ -66,8 +68,10 @@ def _request(client: Any, send: Any, provider: Provider) -> Any:
             result = send(cast_to, options, *args, **kwargs)
         except BaseException as error:
             attempt("recording a provider's error", recording.end_raised, error)
+            attempt(_DURABLE, wait, recording.call)
             raise
         attempt("following a reply", tap, result, recording)
+        attempt(_DURABLE, wait, recording.call)
         return result
 
     return request
@@ -83,8 +87,11 @@ def _async_request(client: Any, send: Any, provider: Provider) -> Any:
             result = await send(cast_to, options, *args, **kwargs)
         except BaseException as error:
             attempt("recording a provider's error", recording.end_raised, error)
+            if isinstance(error, Exception):
+                await settled(recording.call)
             raise
         attempt("following a reply", tap, result, recording)
+        await settled(recording.call)
         return result
 
     return request

@@ -15,6 +15,7 @@ import wrapt
 from afterword.capture.providers.attempts import attempt
 from afterword.capture.providers.bodies import is_event_stream, read_body
 from afterword.capture.providers.recordings import Recording
+from afterword.capture.strictness import settled, wait
 from afterword.snapshot import MAX_BYTES
 
 _CHUNK = "recording a provider's chunk"
@@ -158,6 +159,7 @@ class _Chunks(_Tap):
             chunk = next(self._source)
         except StopIteration:
             attempt(_END, recording.end, "ok")
+            attempt(_END, wait, recording.call)
             raise
         except BaseException as error:
             attempt(_END, recording.end_raised, error)
@@ -183,6 +185,7 @@ class _AsyncChunks(_Tap):
             chunk = await self._source.__anext__()
         except StopAsyncIteration:
             attempt(_END, recording.end, "ok")
+            await settled(recording.call)
             raise
         except BaseException as error:
             attempt(_END, recording.end_raised, error)
@@ -280,6 +283,7 @@ class _Pieces:
             piece = next(self._source)
         except StopIteration:
             attempt(_END, self._body._self_end)
+            attempt(_END, wait, self._body._self_recording.call)
             raise
         except BaseException as error:
             attempt(_END, self._body._self_end, error)
@@ -295,6 +299,7 @@ class _Pieces:
             piece = await self._source.__anext__()
         except StopAsyncIteration:
             attempt(_END, self._body._self_end)
+            await settled(self._body._self_recording.call)
             raise
         except BaseException as error:
             attempt(_END, self._body._self_end, error)

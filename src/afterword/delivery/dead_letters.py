@@ -1,0 +1,150 @@
+"""Dead letters: records that the store refuses for what they are, kept with the reason (layer 2).
+
+One file a record, beside the segments of the spool, so that a letter goes by being unlinked.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from afterword.delivery.files import Files
+from afterword.delivery.frames import Spooled, framed, record_of, scan
+from afterword.errors import AfterwordError, DeliveryError
+from afterword.stores.protocol import Store
+
+SUFFIX = ".dead"
+_REASON_CHARS = 2_000
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A record that the store did not take. `record` is None when this version cannot read it."""
+
+    name: str
+    reason: str
+    #: When it was given up, in microseconds since 1970.
+    at: int
+    body: bytes
+    record: Spooled | None = None
+
+    @property
+    def kind(self) -> str:
+        if self.record is None:
+            return "unreadable"
+        return "generation" if self.record.generation is not None else "feedback"
+
+    @property
+    def id(self) -> str:
+        """The data ID of a generation, or the ID of the first statement."""
+        return "" if self.record is None else self.record.key
+
+    @property
+    def users(self) -> set[str]:
+        """Whose records these are."""
+        if self.record is None:
+            return set()
+        rows = [*self.record.feedback]
+        users = {row.user for row in rows if row.user is not None}
+        generation = self.record.generation
+        if generation is not None and generation.user is not None:
+            users.add(generation.user)
+        return users
+
+
+class _Letter(msgspec.Struct):
+    reason: str
+    at: int
+    body: bytes
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(_Letter)
+
+
+class DeadLetters:
+    """The dead letters of one spool."""
+
+    def __init__(
+        self,
+        files: Files,
+        *,
+        now: Callable[[], int] = lambda: time.time_ns() // 1000,
+        token: Callable[[], str] = lambda: secrets.token_hex(4),
+    ) -> None:
+        self._files = files
+        self._now = now
+        self._token = token
+
+    def put(self, body: bytes, reason: str) -> None:
+        """Keep a record, synced to disk.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        letter = _Letter(
+            reason[:_REASON_CHARS].encode("utf-8", "replace").decode(), self._now(), body
+        )
+        name = f"{letter.at:017d}-{os.getpid()}-{self._token()}{SUFFIX}"
+        self._files.write(name, framed(_ENCODER.encode(letter)))
+
+    def all(self) -> Iterator[DeadLetter]:
+        """Every letter, the oldest first. What cannot be read is passed over."""
+        for name in self.names():
+            letter = self.get(name)
+            if letter is not None:
+                yield letter
+
+    def names(self) -> list[str]:
+        return [name for name in self._files.names() if name.endswith(SUFFIX)]
+
+    def get(self, name: str) -> DeadLetter | None:
+        """One letter by its file's name; None when it is gone or damaged."""
+        try:
+            found = scan(self._files.read(name))
+            letter = _DECODER.decode(found.frames[0].body)
+        except (OSError, IndexError, msgspec.MsgspecError):
+            return None
+        try:
+            record = record_of(letter.body)
+        except ValueError:
+            record = None
+        return DeadLetter(name, letter.reason, letter.at, letter.body, record)
+
+    def replay(self, letter: DeadLetter, store: Store) -> None:
+        """Give a letter to the store once more; it goes when the store takes it.
+
+        Raises:
+            StoreError: the store still refuses it, or is away. The letter stays.
+            DeliveryError: this version cannot read it. The letter stays.
+        """
+        record = letter.record
+        if record is None:
+            raise DeliveryError("a newer version of Afterword wrote this record")
+        store.write([] if record.generation is None else [record.generation], record.feedback)
+        self.drop(letter.name)
+
+    def drop(self, name: str) -> None:
+        """Remove a letter for good."""
+        self._files.unlink(name)
+
+    def erase(self, user: str) -> int:
+        """Remove the letters with a user's records; how many there were."""
+        erased = 0
+        for letter in list(self.all()):
+            if user in letter.users:
+                self.drop(letter.name)
+                erased += letter.record.records if letter.record is not None else 0
+        return erased
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error says, as the reason of a letter."""
+    try:
+        told = str(error)
+    except Exception:
+        told = ""
+    return told if isinstance(error, AfterwordError) and told else f"{type(error).__name__}: {told}"

@@ -1,0 +1,58 @@
+"""Feedback on its way, and how its giver hears of it (layer 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, InvalidStateError
+
+from afterword.errors import DeliveryError
+from afterword.feedback.rows import FeedbackRow
+
+
+class Kept(list[FeedbackRow]):
+    """The statements as they were kept; `pending` says that they are on this disk only, so far."""
+
+    pending = False
+
+
+class Request:
+    """Statements that are kept together or not at all, and the one answer their giver gets."""
+
+    __slots__ = ("future", "rows", "since_s")
+
+    def __init__(self, rows: list[FeedbackRow], since_s: float) -> None:
+        self.rows = rows
+        self.future: Future[Kept] = Future()
+        self.since_s = since_s
+
+    def is_wanted(self) -> bool:
+        """From now on a caller that gives up can no longer cancel, so the answer is one."""
+        return self.future.set_running_or_notify_cancel()
+
+    @property
+    def is_answered(self) -> bool:
+        return self.future.done()
+
+    def answer(self, rows: Sequence[FeedbackRow], *, pending: bool = False) -> None:
+        kept = Kept(rows)
+        kept.pending = pending
+        try:
+            self.future.set_result(kept)
+        except InvalidStateError:
+            pass  # another thread came first
+
+    def fail(self, cause: BaseException) -> None:
+        error = DeliveryError(f"the feedback was not recorded: {cause}")
+        error.__cause__ = cause
+        try:
+            self.future.set_exception(error)
+        except InvalidStateError:
+            pass  # another thread came first
+
+
+def answer_all(requests: Sequence[Request], kept: Sequence[FeedbackRow]) -> None:
+    """Give each request its own of the rows that one write kept."""
+    start = 0
+    for request in requests:
+        request.answer(kept[start : start + len(request.rows)])
+        start += len(request.rows)
