@@ -32,6 +32,7 @@ LAYERS = {
     "delivery": 2,
     "configuration": 3,
     "drafting": 3,
+    "keyring": 3,
     "listing": 3,
     "desk": 3,
     "client": 3,
