@@ -1,6 +1,7 @@
 """Every error Afterword raises, as one tree (layer 0).
 
     AfterwordError
+    ├── ClockJumped
     ├── ConfigError
     ├── InvalidInput (ValueError)
     │   └── FeedbackRejected
@@ -24,6 +25,7 @@ from collections.abc import Sequence
 
 __all__ = [
     "AfterwordError",
+    "ClockJumped",
     "ConfigError",
     "DeliveryError",
     "FeedbackRejected",
@@ -52,6 +54,10 @@ class AfterwordError(Exception):
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or inspect.cleandoc(type(self).__doc__ or "").partition("\n")[0])
+
+
+class ClockJumped(AfterwordError):
+    """The clock has moved by more than a day against what is known of the time; nothing was removed."""
 
 
 class ConfigError(AfterwordError):

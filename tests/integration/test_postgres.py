@@ -25,6 +25,7 @@ from afterword.ids import new_id  # noqa: E402
 from afterword.stores import open_store  # noqa: E402
 from afterword.stores.postgres import PostgresStore  # noqa: E402
 from afterword.stores.protocol import Query  # noqa: E402
+from afterword.stores.retention import stop  # noqa: E402
 from postgres_server import PostgresServer, new_database  # noqa: E402
 
 MONTH = {
@@ -185,7 +186,7 @@ def test_months_have_partitions_and_old_ones_are_dropped(store: PostgresStore, u
     with psycopg.connect(url) as connection:
         names = {name for (name,) in connection.execute("SELECT tablename FROM pg_tables")}
     assert {"generations_2026_01", "generations_2026_02", "generations_2026_03"} <= names
-    gone = store.drop_before(datetime(2026, 3, 5, tzinfo=UTC))
+    gone = store.drop_before(MONTH[3] - 5 * 86_400_000_000)
     assert gone == 3
     assert [row.id for row in store.generations(Query())] == [rows[3].id]
     assert [row.data_id for row in store.history([row.id for row in rows.values()])] == [rows[3].id]
@@ -195,7 +196,37 @@ def test_months_have_partitions_and_old_ones_are_dropped(store: PostgresStore, u
     assert "generations_2026_01" not in names
     again = generation(created_at=MONTH[1])
     store.write([again], [])
+    assert store.generation(again.id) is None
+    assert stop(store)
+    store.write([again], [])
     assert store.generation(again.id) == again
+
+
+def test_a_server_that_missed_that_a_month_was_dropped_goes_on_writing(
+    store: PostgresStore, url: str
+) -> None:
+    other = opened(url)
+    other.write([generation(created_at=MONTH[1])], [])
+    store.write([generation(created_at=MONTH[3])], [])
+    store.drop_before(MONTH[2])
+    stop(store)
+    rows = [generation(created_at=MONTH[1]) for _ in range(2)]
+    other.write(rows[:1], [])  # into the table of other times: it believes the month's is there
+    store.write(rows[1:], [])
+    for row in rows:
+        assert store.generation(row.id) == row
+    other.close()
+
+
+def test_batches_of_several_servers_leave_room_in_the_table_of_locks(url: str) -> None:
+    stores = [opened(url) for _ in range(4)]
+    batches = [[generation() for _ in range(5_000)] for _ in stores]
+    with ThreadPoolExecutor(len(stores)) as pool:
+        list(pool.map(lambda store, rows: store.write(rows, []), stores, batches))
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT count(*) FROM generations").fetchone() == (20_000,)
+    for store in stores:
+        store.close()
 
 
 def test_a_stub_that_moves_to_another_month_is_one_row(store: PostgresStore) -> None:

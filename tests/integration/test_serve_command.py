@@ -8,12 +8,16 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
+
+from afterword import Client
 
 COMMAND = [sys.executable, "-c", "from afterword.cli.main import main; main()"]
 
@@ -102,6 +106,8 @@ def test_a_public_address_needs_a_key_first(url: str, host: str) -> None:
         (("keys", "create", "--scope", "read"), "--project or --all-projects"),
         (("keys", "create", "--project", "bot", "--scope", "root"), "unknown scope"),
         (("keys", "list", "--url", "http://127.0.0.1:1"), "where the store is"),
+        (("retention",), "--keep-days or --off"),
+        (("retention", "--keep-days", "3", "--url", "http://127.0.0.1:1"), "where the store is"),
         (("serve", "--host", "no.such.host.invalid"), "no address of this machine"),
         (("serve", "--url", "sqlite:////nowhere/at/all.db", "--port", "0"), "choose another store"),
     ],
@@ -116,3 +122,34 @@ def test_wrong_usage_ends_with_2_and_says_how_to_mend_it(
     assert ended.returncode == 2
     assert told in ended.stderr
     assert ended.stderr.count("\n") == 1
+
+
+def test_a_server_that_is_told_how_long_to_keep_removes_what_is_older(url: str) -> None:
+    day = timedelta(days=1)
+    now = datetime.now(UTC)
+    client = Client(url)
+    for age in (1, 5, 40, 400):
+        client.log(data_id=f"day-{age}", created_at=now - age * day + day / 2)
+    client.close()
+    with served("--url", url, "--keep-days", "30") as (address, _):
+        for _ in range(400):
+            items = httpx.get(f"{address}/api/v1/generations").json()["items"]
+            if len(items) == 2:
+                break
+            time.sleep(0.05)
+    assert [item["id"] for item in items] == ["day-1", "day-5"]
+    removed = run("retention", "--keep-days", "3", "--url", url)
+    assert (removed.returncode, removed.stdout) == (0, "1 generations removed\n")
+    assert run("retention", "--off", "--url", url).stdout == "records of any age are written\n"
+
+
+def test_a_clock_that_jumped_ends_retention_with_1_and_says_how_to_go_on(url: str) -> None:
+    client = Client(url)
+    client.log(data_id="old", created_at=datetime.now(UTC) - timedelta(days=40))
+    client.close()
+    held = run("retention", "--keep-days", "30", "--url", url)
+    assert held.returncode == 1
+    assert "--confirm" in held.stderr
+    assert held.stderr.count("\n") == 1
+    removed = run("retention", "--keep-days", "30", "--confirm", "--url", url)
+    assert removed.stdout == "1 generations removed\n"

@@ -10,6 +10,7 @@ from afterword.cli.erase import erase
 from afterword.cli.importing import import_
 from afterword.cli.keys import keys
 from afterword.cli.prompts import prompts
+from afterword.cli.retention import retention
 from afterword.cli.serve import serve
 
 __all__ = ["program"]
@@ -27,4 +28,5 @@ program.add_command(erase)
 program.add_command(import_)
 program.add_command(prompts)
 program.add_command(keys)
+program.add_command(retention)
 program.add_command(serve)

@@ -43,7 +43,20 @@ DEFAULT_PORT = 8787
     is_flag=True,
     help="Start on a public address though there is no key: something in front asks who comes.",
 )
-def serve(url: str | None, host: str, port: int, allowed: tuple[str, ...], public_ok: bool) -> None:
+@click.option(
+    "--keep-days",
+    envvar="AFTERWORD_KEEP_DAYS",
+    type=click.IntRange(1, 36_500),
+    help="Remove generations older than this, once an hour; all are kept without it.",
+)
+def serve(
+    url: str | None,
+    host: str,
+    port: int,
+    allowed: tuple[str, ...],
+    public_ok: bool,
+    keep_days: int | None,
+) -> None:
     """Serve the API, Humanloop's API and the Logs pages.
 
     On a loopback address the server is open until the first key is made (`afterword keys create`),
@@ -51,6 +64,7 @@ def serve(url: str | None, host: str, port: int, allowed: tuple[str, ...], publi
     """
     uvicorn, auth, server = _parts("uvicorn", "afterword.server.auth", "afterword.server")
     guard = import_module("afterword.server.guard")
+    retaining = import_module("afterword.server.retaining").retaining
     listener = listen(host, port, "--port")
     with listener:
         client = Client(url)
@@ -61,6 +75,8 @@ def serve(url: str | None, host: str, port: int, allowed: tuple[str, ...], publi
                 raise WrongSetup(
                     f"{error}; choose another store with --url or AFTERWORD_URL"
                 ) from error
+            if keep_days is not None and auth.is_remote(client.store):
+                raise WrongSetup("--keep-days is for the server that has the store itself")
             is_public = not ipaddress.ip_address(_bound(listener)[0]).is_loopback
             is_open = auth.Gate(client).is_open()
             if is_public and is_open and not public_ok:
@@ -68,7 +84,8 @@ def serve(url: str | None, host: str, port: int, allowed: tuple[str, ...], publi
             hosts = None if is_public and not allowed else {*guard.LOOPBACK_HOSTS, *allowed}
             app = server.create_app(client, is_public=is_public and not public_ok, hosts=hosts)
             _tell(listener, client, is_open)
-            _run(uvicorn, app, listener)
+            with retaining(client.store, keep_days):
+                _run(uvicorn, app, listener)
         finally:
             client.close()
 

@@ -103,6 +103,9 @@ class ProjectView:
     def erase(self, user: str, project: str | None = None) -> int:
         return self._store.erase(user, self._own(project))
 
+    def drop_before(self, until: int) -> int:
+        raise _forbidden("Retention is for all projects.")
+
     def forget_after_fork(self) -> None:
         self._store.forget_after_fork()
 

@@ -173,6 +173,9 @@ class HttpStore:
     def erase(self, user: str, project: str | None = None) -> int:
         return self._call("erase", Call(user=user, project=project), _INT)
 
+    def drop_before(self, until: int) -> int:
+        raise StoreError(f"old records are removed where {self.url} keeps them, not from afar")
+
     def forget_after_fork(self) -> None:
         # Closing the parent's connections would end its TLS sessions; leak them instead.
         _LEAKED.append(self._client)

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any, LiteralString
 
 import psycopg
@@ -21,7 +20,7 @@ from psycopg_pool import ConnectionPool
 from afterword.codec import to_json
 from afterword.errors import ConfigError
 from afterword.feedback.rows import FeedbackRow
-from afterword.model import FeedbackType, to_microseconds
+from afterword.model import FeedbackType
 from afterword.stores import tombstones
 from afterword.stores.postgres_rows import (
     GENERATION_BY_ID,
@@ -48,7 +47,7 @@ from afterword.stores.postgres_schema import (
 )
 from afterword.stores.protocol import Query, as_json_definition, from_json_definition
 from afterword.stores.rows import GenerationRow
-from afterword.stores.tombstones import admitted
+from afterword.stores.tombstones import Removals
 
 _LEAKED: list[Any] = []
 
@@ -101,16 +100,12 @@ class PostgresStore:
         ids = {row.id for row in generations} | {row.data_id for row in feedback}
         with self._transaction() as connection:
             connection.execute(SQL["lock"], {"gone": REMOVAL_LOCK, "keys": lock_keys(ids)})
-            erased_at = _erasures(connection)
-            if erased_at is not None:
-                generations = admitted(generations, erased_at)
+            removals = _removals(connection)
+            generations = removals.admit(generations)
             if generations:
                 put_generations(connection, generations)
             return [
-                put_feedback(connection, row)
-                if erased_at is None or admitted((row,), erased_at)
-                else row
-                for row in feedback
+                put_feedback(connection, row) if removals.admits(row) else row for row in feedback
             ]
 
     def generation(self, data_id: str, project: str | None = None) -> GenerationRow | None:
@@ -219,20 +214,19 @@ class PostgresStore:
             connection.execute(SQL["put_document"], {**tombstone, "body": body})
         return erased
 
-    def drop_before(self, until: datetime) -> int:
-        """Remove generations made before a time, with their feedback; how many went.
-
-        Whole months go by dropping their partitions, which costs next to nothing.
-        """
-        at = to_microseconds(until)
+    def drop_before(self, until: int) -> int:
+        """As every store, and whole months go by dropping their tables, at next to no cost."""
+        kind, project, name = tombstones.FLOOR
+        floor = {"kind": kind, "project": project, "name": name, "body": str(until)}
         with self._transaction() as connection:
             connection.execute(SQL["lock_out_writers"], {"gone": REMOVAL_LOCK})
-            gone = connection.execute(SQL["drop_keys_before"], {"until": at}).fetchall()[0][0]
-            for (name,) in connection.execute(SQL["partitions"]).fetchall():
-                if partition_before(name, at):
-                    drop = sql.SQL("DROP TABLE {}").format(sql.Identifier(name))
+            connection.execute(SQL["put_document"], {**floor, "replace": True})
+            gone = connection.execute(SQL["drop_keys_before"], {"until": until}).fetchall()[0][0]
+            for (table,) in connection.execute(SQL["partitions"]).fetchall():
+                if partition_before(table, until):
+                    drop = sql.SQL("DROP TABLE {}").format(sql.Identifier(table))
                     connection.execute(drop)
-            connection.execute(SQL["drop_generations_before"], {"until": at})
+            connection.execute(SQL["drop_generations_before"], {"until": until})
             self._months = set()
         return int(gone)
 
@@ -287,17 +281,15 @@ class PostgresStore:
             self._months.add(month)
 
 
-def _erasures(connection: Connection) -> Callable[[str, str], int | None] | None:
-    """When a user was erased, by project and name of the tombstone; None when nobody was."""
-    if connection.execute(SQL["any_document"], {"kind": tombstones.KIND}).fetchone() is None:
-        return None
+def _removals(connection: Connection) -> Removals:
+    floor, has_tombstones = connection.execute(SQL["removals"]).fetchall()[0]
 
     def erased_at(project: str, name: str) -> int | None:
         key = {"kind": tombstones.KIND, "project": project, "name": name}
         found = connection.execute(SQL["document"], key).fetchone()
         return None if found is None else int(found[0])
 
-    return erased_at
+    return Removals(None if floor is None else int(floor), erased_at if has_tombstones else None)
 
 
 def _like(text: str) -> str:

@@ -134,6 +134,14 @@ class Store(Protocol):
         """
         ...
 
+    def drop_before(self, until: int) -> int:
+        """Remove generations made before a time, with their feedback and aliases; how many went.
+
+        What was made before it is not written any more from then on, as long as the document that
+        `stores.retention` describes is there.
+        """
+        ...
+
     def forget_after_fork(self) -> None:
         """In a child process: drop what cannot be shared with the parent, without touching it."""
         ...

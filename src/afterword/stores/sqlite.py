@@ -34,7 +34,7 @@ from afterword.stores.sqlite_rows import (
     put_feedback,
     put_generations,
 )
-from afterword.stores.tombstones import admitted
+from afterword.stores.tombstones import Removals
 
 
 def open_store(url: str) -> SqliteStore:
@@ -90,16 +90,12 @@ class SqliteStore:
         self, generations: Sequence[GenerationRow], feedback: Sequence[FeedbackRow]
     ) -> list[FeedbackRow]:
         with self._transaction() as connection:
-            erased_at = _erasures(connection)
-            if erased_at is not None:
-                generations = admitted(generations, erased_at)
+            removals = _removals(connection)
+            generations = removals.admit(generations)
             if generations:
                 put_generations(connection, generations)
             return [
-                put_feedback(connection, row)
-                if erased_at is None or admitted((row,), erased_at)
-                else row
-                for row in feedback
+                put_feedback(connection, row) if removals.admits(row) else row for row in feedback
             ]
 
     def generation(self, data_id: str, project: str | None = None) -> GenerationRow | None:
@@ -222,14 +218,32 @@ class SqliteStore:
             self._write_connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return erased
 
+    def drop_before(self, until: int) -> int:
+        dropped = 0
+        self.put_document(*tombstones.FLOOR, str(until))
+        for project in self.projects():
+            # In parts, so that others may write in between.
+            while gone := self._drop_some(project, until):
+                dropped += gone
+        return dropped
+
+    def _drop_some(self, project: str, until: int) -> int:
+        with self._transaction() as connection:
+            found = connection.execute(SQL["old_generations"], {"project": project, "until": until})
+            bindings = {"numbers": to_json([number for (number,) in found])}
+            for name in ("drop_old_current", "drop_old_feedback", "drop_old_aliases",
+                         "drop_old_generations"):  # fmt: skip
+                connection.execute(SQL[name], bindings)
+            return connection.changes()
+
     def forget_after_fork(self) -> None:
         # Closing an inherited handle would drop the parent's file locks; leak it instead.
         _LEAKED.append((self._writer, self._readers))
         self._writer, self._readers, self._lock = None, [], threading.RLock()
-        self._patience = Patience(self.patience_s)
+        self._patience = Patience()
 
     def close(self) -> None:
-        patience, self._patience = self._patience, Patience(self.patience_s)
+        patience, self._patience = self._patience, Patience()
         patience.end()
         with self._lock:
             for connection in (*self._readers, self._writer):
@@ -281,17 +295,15 @@ class SqliteStore:
 _LEAKED: list[Any] = []
 
 
-def _erasures(connection: apsw.Connection) -> Callable[[str, str], int | None] | None:
-    """When a user was erased, by project and name of the tombstone; None when nobody was."""
-    if connection.execute(SQL["any_document"], {"kind": tombstones.KIND}).fetchone() is None:
-        return None
+def _removals(connection: apsw.Connection) -> Removals:
+    floor, has_tombstones = connection.execute(SQL["removals"]).fetchall()[0]
 
     def erased_at(project: str, name: str) -> int | None:
         key = {"kind": tombstones.KIND, "project": project, "name": name}
         found = connection.execute(SQL["document"], key).fetchone()
         return None if found is None else int(found[0])
 
-    return erased_at
+    return Removals(None if floor is None else int(floor), erased_at if has_tombstones else None)
 
 
 def _like(text: str) -> str:

@@ -27,11 +27,21 @@ _LONGEST_S = 0.1
 
 
 class Patience:
-    """How long connections wait for the locks of others: `patience_s`, or until `end` is called."""
+    """How long connections wait for the locks of others, each thread as it says, or until `end`."""
 
-    def __init__(self, patience_s: float = BUSY_TIMEOUT_S) -> None:
-        self.patience_s = patience_s
+    def __init__(self) -> None:
+        self._own = threading.local()
         self._over = threading.Event()
+
+    @property
+    def patience_s(self) -> float:
+        """How long the calling thread waits."""
+        own: float = getattr(self._own, "patience_s", BUSY_TIMEOUT_S)
+        return own
+
+    @patience_s.setter
+    def patience_s(self, seconds: float) -> None:
+        self._own.patience_s = seconds
 
     def __call__(self, tries: int) -> bool:
         """Wait a little; whether to try again. What SQLite calls when a lock is taken."""

@@ -42,6 +42,14 @@ def empty_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stor
     _stop_servers(request.param)
 
 
+@pytest.fixture(params=[name for name in STORES if name != "http"])
+def own_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """An empty store of each kind that keeps its records itself."""
+    store = open_store(STORES[request.param](tmp_path))
+    yield store
+    store.close()
+
+
 def _stop_servers(name: str) -> None:
     # The shared store's server runs on while tests of the module take empty stores beside it.
     if name == "http":

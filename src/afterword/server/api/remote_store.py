@@ -40,7 +40,7 @@ MAX_ROWS = 10_000
 MAX_LIMIT = 10_000
 
 #: Kinds of documents that guard the server itself; no client sees or changes them.
-_OWN_KINDS = frozenset({"api_key", "tombstone"})
+_OWN_KINDS = frozenset({"api_key", "tombstone", "retention"})
 _SETTING = "remote_setting"
 _MOST_MICROSECONDS = 1 << 60
 _JSON_COLUMNS = ("inputs", "messages", "output", "error", "tags", "metadata", "patch")

@@ -282,6 +282,8 @@ WITH gone AS (
 ), standing AS (
     DELETE FROM current_feedback AS c USING gone
     WHERE c.data_id = gone.id AND c.project = gone.project
+), called AS (
+    DELETE FROM aliases AS a USING gone WHERE a.data_id = gone.id AND a.project = gone.project
 )
 SELECT count(*) FROM gone;
 
@@ -297,8 +299,10 @@ WHERE parent.oid = to_regclass('generations');
 -- name: document
 SELECT body FROM documents WHERE kind = %(kind)s AND project = %(project)s AND name = %(name)s;
 
--- name: any_document
-SELECT 1 FROM documents WHERE kind = %(kind)s LIMIT 1;
+-- name: removals
+SELECT
+    (SELECT body FROM documents WHERE kind = 'retention' AND project = '' AND name = 'floor'),
+    EXISTS (SELECT 1 FROM documents WHERE kind = 'tombstone');
 
 -- name: documents
 SELECT project, name, body FROM documents

@@ -213,8 +213,32 @@ DELETE FROM generations WHERE user = :user AND (:project IS NULL OR project = :p
 -- name: document
 SELECT body FROM documents WHERE kind = :kind AND project = :project AND name = :name;
 
--- name: any_document
-SELECT 1 FROM documents WHERE kind = :kind LIMIT 1;
+-- name: removals
+SELECT
+    (SELECT body FROM documents WHERE kind = 'retention' AND project = '' AND name = 'floor'),
+    EXISTS (SELECT 1 FROM documents WHERE kind = 'tombstone');
+
+-- name: old_generations
+SELECT rowid FROM generations
+WHERE project = :project AND created_at < :until ORDER BY created_at LIMIT 1000;
+
+-- name: drop_old_current
+DELETE FROM current_feedback WHERE (data_id, project) IN (
+    SELECT id, project FROM generations WHERE rowid IN (SELECT value FROM json_each(:numbers))
+);
+
+-- name: drop_old_feedback
+DELETE FROM feedback WHERE (data_id, project) IN (
+    SELECT id, project FROM generations WHERE rowid IN (SELECT value FROM json_each(:numbers))
+);
+
+-- name: drop_old_aliases
+DELETE FROM aliases WHERE (data_id, project) IN (
+    SELECT id, project FROM generations WHERE rowid IN (SELECT value FROM json_each(:numbers))
+);
+
+-- name: drop_old_generations
+DELETE FROM generations WHERE rowid IN (SELECT value FROM json_each(:numbers));
 
 -- name: documents
 SELECT project, name, body FROM documents
