@@ -25,6 +25,8 @@ from afterword.errors import (
     StoreUnavailable,
 )
 from afterword.stores import open_store
+from afterword.stores.protocol import Query
+from afterword.stores.rows import GenerationRow
 from afterword.stores.sqlite import SqliteStore
 
 
@@ -166,19 +168,51 @@ def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut short", "overwritten"])
-def test_a_damaged_file_is_answered_with_an_error_and_not_with_wrong_records(
-    database: Path, damage: str
+def test_a_damaged_file_is_set_aside_as_it_is_and_a_new_one_begun(
+    database: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = database.read_bytes()
     if damage == "cut short":
-        database.write_bytes(whole[: len(whole) // 2])
+        damaged = whole[: len(whole) // 2]
     else:
-        database.write_bytes(whole[:16_384] + b"\xa5" * (len(whole) - 16_384))
+        damaged = whole[:16_384] + b"\xa5" * (len(whole) - 16_384)
+    database.write_bytes(damaged)
     client = Client(url_of(database), project="main")
-    with pytest.raises(StoreUnavailable, match="damaged or no database") as caught:
-        client.get("kept")
-    assert str(database) in str(caught.value)
+    assert client.get("kept") is None
+    client.feedback("kept", "rating", "good")
+    aside = client.store.facts()["damaged, set aside"]
     client.close()
+    assert (database.parent / aside).read_bytes() == damaged
+    (told,) = [entry.getMessage() for entry in caplog.records if "damaged" in entry.getMessage()]
+    assert str(database) in told
+    assert aside in told
+    assert Client(url_of(database), project="main").get("kept") is not None
+
+
+def test_a_file_found_damaged_while_it_is_read_is_an_error_once_and_set_aside_then(
+    database: Path,
+) -> None:
+    client = Client(url_of(database), project="main")
+    client.log(data_id="later")
+    assert client.flush(20)
+    client.close()
+    page, size = 16_384, database.stat().st_size
+    store = open_store(url_of(database))
+    store.open()
+    assert store.generation("kept") is not None
+    assert store.finished([]) == set()
+    with database.open("r+b") as file:  # the texts of "kept" lie on pages that it does not need
+        file.seek(page)
+        file.write(b"\xa5" * (size - page))
+    with pytest.raises(StoreUnavailable, match="damaged"):
+        for number in range(50):
+            store.write([GenerationRow(id=f"new-{number}", project="main", created_at=1)], [])
+            store.generations(Query())
+    assert store.generations(Query()) == []
+    store.write([GenerationRow(id="new", project="main", created_at=1)], [])
+    assert [row.id for row in store.generations(Query())] == ["new"]
+    store.close()
+    assert len(list(database.parent.glob("afterword.db.damaged-*"))) >= 1
 
 
 def test_a_file_damaged_while_it_is_open_fails_feedback_and_keeps_the_program_going(

@@ -6,6 +6,7 @@ of their own.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -24,6 +25,7 @@ from afterword.stores import tombstones
 from afterword.stores.protocol import Query, as_json_definition, from_json_definition
 from afterword.stores.rows import GenerationRow
 from afterword.stores.sqlite_files import Patience, errors_of, open_reader, open_writer
+from afterword.stores.sqlite_recovery import set_aside_files
 from afterword.stores.sqlite_rows import (
     GENERATIONS_BY_IDS,
     SELECT_GENERATION,
@@ -64,6 +66,7 @@ class SqliteStore:
         self._readers: list[apsw.Connection] = []
         self._lock = threading.RLock()
         self._patience = Patience()
+        self._is_suspect, self._suspected_s = False, float("-inf")
 
     @property
     def patience_s(self) -> float:
@@ -75,16 +78,18 @@ class SqliteStore:
         self._patience.patience_s = seconds
 
     def open(self) -> None:
-        with errors_of(self.path), self._lock:
+        with self._errors(), self._lock:
             self._write_connection()
 
     def facts(self) -> dict[str, str]:
         with self._reading() as connection:
-            return {
+            facts = {
                 "schema": str(connection.pragma("user_version")),
                 "SQLite": apsw.sqlite_lib_version(),
                 "journal": str(connection.pragma("journal_mode")),
             }
+        damaged = set_aside_files(self.path)
+        return {**facts, "damaged, set aside": " ".join(damaged)} if damaged else facts
 
     def write(
         self, generations: Sequence[GenerationRow], feedback: Sequence[FeedbackRow]
@@ -213,9 +218,11 @@ class SqliteStore:
                          "name": tombstones.name_of(user), "replace": True}  # fmt: skip
             body = str(time.time_ns() // 1_000)
             connection.execute(SQL["put_document"], {**tombstone, "body": body})
-        with errors_of(self.path), self._lock:
+        with self._errors(), self._lock:
             # Pages of before are in the log until it is emptied.
             self._write_connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        for name in set_aside_files(self.path):
+            _LOGGER.warning("%s may hold records of who was erased, too; remove it", name)
         return erased
 
     def drop_before(self, until: int) -> int:
@@ -258,7 +265,7 @@ class SqliteStore:
 
     @contextmanager
     def _transaction(self) -> Generator[apsw.Connection]:
-        with errors_of(self.path), self._lock:
+        with self._errors(), self._lock:
             connection = self._write_connection()
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -271,28 +278,59 @@ class SqliteStore:
 
     @contextmanager
     def _reading(self) -> Generator[apsw.Connection]:
-        with errors_of(self.path):
+        with self._errors():
             connection = self._borrow()
             try:
                 yield connection
             finally:
                 self._readers.append(connection)
 
+    @contextmanager
+    def _errors(self) -> Generator[None]:
+        """Errors of ours; a file that turns out damaged is looked at before its next use."""
+        with errors_of(self.path):
+            try:
+                yield
+            except (apsw.CorruptError, apsw.NotADBError):
+                now_s = time.monotonic()
+                if now_s - self._suspected_s > _SUSPECTED_AGAIN_S:
+                    self._is_suspect, self._suspected_s = True, now_s
+                raise
+
     def _borrow(self) -> apsw.Connection:
         try:
-            return self._readers.pop()
+            if not self._is_suspect:
+                return self._readers.pop()
+            raise IndexError
         except IndexError:
             with self._lock:
                 self._write_connection()  # makes the file and its schema when they are missing
-            return open_reader(self.path, self._patience)
+                return open_reader(self.path, self._patience)
 
     def _write_connection(self) -> apsw.Connection:
+        if self._is_suspect:
+            self._let_go()
         if self._writer is None:
-            self._writer = open_writer(self.path, self._patience)
+            self._writer = open_writer(self.path, self._patience, is_suspect=self._is_suspect)
+            self._is_suspect = False
         return self._writer
 
+    def _let_go(self) -> None:
+        """End what connections nobody is using, so that the file can be looked at alone."""
+        connections = [self._readers.pop() for _ in range(len(self._readers))]
+        if self._writer is not None:
+            connections.append(self._writer)
+            self._writer = None
+        for connection in connections:
+            # What is in the log must not be brought into a damaged file.
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            connection.close()
 
+
+_LOGGER = logging.getLogger("afterword")
 _LEAKED: list[Any] = []
+#: To look at a file takes long when it is large, and may find nothing.
+_SUSPECTED_AGAIN_S = 60.0
 
 
 def _removals(connection: apsw.Connection) -> Removals:

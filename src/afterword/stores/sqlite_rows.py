@@ -14,9 +14,8 @@ from afterword.feedback.rows import COLUMNS as FEEDBACK_COLUMNS
 from afterword.feedback.rows import FeedbackRow
 from afterword.stores.rows import COLUMNS as GENERATION_COLUMNS
 from afterword.stores.rows import GenerationRow, merge, patched, waiting
-from afterword.stores.sql import statements
+from afterword.stores.sqlite_files import SQL
 
-SQL = statements("sqlite")
 SELECT_GENERATION = f"{SQL['select_generation']} "
 GENERATIONS_BY_IDS = SELECT_GENERATION + SQL["by_ids"]
 _SELECT_FEEDBACK = f"{SQL['select_feedback']} "
