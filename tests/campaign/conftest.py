@@ -1,13 +1,18 @@
-"""What the fault campaigns share: a ledger for each test, and their figures at the end of a run."""
+"""What the fault campaigns share: ledgers, a server with a proxy in front, and the figures at the end."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fault_proxy import FaultProxy
 from figures import LINES
-from ledger import Ledger
+from ledger import Ledger, Result, check, held_in_sqlite, read
+from processes import ClientProcess, ServerProcess
+
+_numbers = itertools.count()
 
 
 @pytest.fixture
@@ -15,6 +20,47 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     ledger = Ledger(tmp_path / "ledger")
     yield ledger
     ledger.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One `afterword serve` for all campaigns that leave it running."""
+    with ServerProcess(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+class Rig:
+    """A project of its own on the shared server, a faulty way to it, and the programs that use it."""
+
+    def __init__(self, server: ServerProcess, proxy: FaultProxy, folder: Path) -> None:
+        self.server = server
+        self.proxy = proxy
+        self.folder = folder
+        self.project = f"campaign-{next(_numbers)}"
+        self.clients: list[ClientProcess] = []
+
+    def client(self, url: str | None = None, **settings: str) -> ClientProcess:
+        """One more program; all of a rig's share a ledger and a spool."""
+        settings.setdefault("AFTERWORD_PROJECT", self.project)
+        client = ClientProcess(url or self.proxy.url, self.folder, **settings)
+        self.clients.append(client)
+        return client
+
+    def check(self) -> Result:
+        """What the ledger says of what the server holds now."""
+        held = held_in_sqlite(self.server.database, self.project)
+        return check(read(self.folder / "ledger"), held).require(
+            [client.told for client in self.clients]
+        )
+
+
+@pytest.fixture
+def rig(server: ServerProcess, tmp_path: Path) -> Iterator[Rig]:
+    with FaultProxy(server.url) as proxy:
+        rig = Rig(server, proxy, tmp_path)
+        yield rig
+        for client in rig.clients:
+            client.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -112,16 +112,23 @@ class Held(NamedTuple):
     fault: str = ""
 
 
-def held_in_sqlite(path: str | Path) -> Held:
-    """Every generation and statement of a SQLite file, and what its integrity check says."""
+def held_in_sqlite(path: str | Path, project: str | None = None) -> Held:
+    """Every generation and statement of a SQLite file, or of a project in it, and its integrity check."""
     connection = apsw.Connection(str(path))
     try:
         found = " ".join(str(text) for (text,) in connection.execute("PRAGMA integrity_check"))
+        wanted = {"project": project}
         generations = connection.execute(
             "SELECT id, inputs, output FROM generations WHERE status <> 'waiting'"
+            " AND (:project IS NULL OR project = :project)",
+            wanted,
         )
         rows = [_generation_row(*row) for row in generations]
-        statements = connection.execute("SELECT data_id, type, value, user FROM feedback")
+        statements = connection.execute(
+            "SELECT data_id, type, value, user FROM feedback"
+            " WHERE :project IS NULL OR project = :project",
+            wanted,
+        )
         rows += [_feedback_row(*row) for row in statements]
     finally:
         connection.close()
@@ -143,7 +150,7 @@ def held_in_postgres(url: str) -> Held:
 
 
 def held_on_server(url: str, api_key: str | None = None) -> Held:
-    """Every generation of a running server, and its history, as its API lists them."""
+    """Every generation of a running server, and its current feedback, as its API lists them."""
     rows: list[tuple[str, str]] = []
     after = ""
     while True:
@@ -156,7 +163,7 @@ def held_on_server(url: str, api_key: str | None = None) -> Held:
             if item["status"] != "waiting":
                 content = digest(generation_content(item["inputs"], item["output"]))
                 rows.append((generation_key(item["id"]), content))
-            for said in item["feedback_history"]:
+            for said in item["feedback"]:
                 key = feedback_key(item["id"], said["type"], said["value"], said["user"])
                 rows.append((key, digest(said["value"])))
         if page["next"] is None:

@@ -1,0 +1,131 @@
+"""A program that uses afterword as any program does, told by lines of JSON what to do next.
+
+``python client_worker.py LEDGER``; the rest of its configuration is in the environment. Each line on
+standard input is ``[command, arguments]``, each line on standard output what came of it. It ends by
+coming to its end when standard input does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ledger import Ledger
+
+import afterword
+from afterword.errors import AfterwordError
+
+ledger = Ledger(sys.argv[1])
+_POLL_S = 0.02
+
+
+@afterword.generation(name="answer")
+def answer(question: str) -> str:
+    return f"the answer to {question}"
+
+
+def log(prefix: str, count: int, acknowledge: bool = False, size: int = 100) -> dict[str, Any]:
+    """Log generations; with `acknowledge`, a call's return is the acknowledgement (strict)."""
+    spent: list[float] = []
+    for number in range(count):
+        data_id, inputs = f"{prefix}-{number}", {"number": number, "text": "q" * size}
+        key = ledger.attempt(data_id, inputs, f"answer {number}")
+        started_s = time.perf_counter()
+        afterword.log(data_id=data_id, inputs=inputs, output=f"answer {number}")
+        spent.append(time.perf_counter() - started_s)
+        if acknowledge:
+            ledger.acknowledge(key)
+    return {"p50_us": sorted(spent)[count // 2] * 1e6, "most_us": max(spent) * 1e6}
+
+
+def call(count: int) -> dict[str, Any]:
+    """Call a decorated function; gives what its callers waited."""
+    spent: list[float] = []
+    for number in range(count):
+        started_s = time.perf_counter()
+        assert answer(str(number)) == f"the answer to {number}"
+        spent.append(time.perf_counter() - started_s)
+    return {"p50_us": sorted(spent)[count // 2] * 1e6, "most_us": max(spent) * 1e6}
+
+
+def feedback(data_ids: list[str], value: str = "good", user: str = "ann") -> dict[str, Any]:
+    """Rate each of these; an answer is the acknowledgement."""
+    pending = 0
+    most_s = 0.0
+    for data_id in data_ids:
+        key = ledger.attempt_feedback(data_id, "rating", value, user)
+        started_s = time.perf_counter()
+        given = afterword.feedback(data_id, "rating", value, user=user)
+        most_s = max(most_s, time.perf_counter() - started_s)
+        ledger.acknowledge(key)
+        pending += given.pending
+    return {"pending": pending, "most_s": most_s}
+
+
+def flush(timeout_s: float) -> dict[str, Any]:
+    started_s = time.perf_counter()
+    is_durable = afterword.flush(timeout_s)
+    if is_durable:
+        ledger.acknowledge_all()
+    return {"durable": is_durable, "seconds": time.perf_counter() - started_s}
+
+
+def status() -> dict[str, int]:
+    found = afterword.status()
+    kept = found.stored + found.buffered + found.spooled + found.dead_lettered + found.dropped
+    assert found.captured == kept, found
+    return {name: getattr(found, name) for name in type(found).__struct_fields__}
+
+
+def settle(timeout_s: float) -> dict[str, Any]:
+    """Wait, without hurrying anything, until nothing is on its way; being stored acknowledges."""
+    started_s = time.perf_counter()
+    while True:
+        found = status()
+        spent_s = time.perf_counter() - started_s
+        if not (found["buffered"] or found["spooled"]) or spent_s > timeout_s:
+            if found["stored"] == found["captured"]:
+                ledger.acknowledge_all()
+            return {**found, "seconds": spent_s}
+        time.sleep(_POLL_S)
+
+
+def get(data_id: str) -> dict[str, Any]:
+    found = afterword.get(data_id)
+    return {} if found is None else {"status": found.status, "output": found.output}
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "log": log, "call": call, "feedback": feedback, "flush": flush, "status": status,
+    "settle": settle, "get": get,
+}  # fmt: skip
+
+
+def resolver(host: str, *arguments: Any, **more: Any) -> Any:
+    """A resolver that knows nobody, or that does not answer for half a minute."""
+    if os.environ["CAMPAIGN_RESOLVER"] == "hangs":
+        time.sleep(30)
+    raise socket.gaierror(socket.EAI_NONAME, f"{host} is unknown")
+
+
+def main() -> None:
+    if "CAMPAIGN_RESOLVER" in os.environ:
+        socket.getaddrinfo = resolver
+    for line in sys.stdin:
+        command, arguments = json.loads(line)
+        started_s = time.perf_counter()
+        try:
+            result = COMMANDS[command](**arguments)
+        except AfterwordError as error:
+            result = {"error": type(error).__name__, "told": str(error)}
+        result.setdefault("seconds", time.perf_counter() - started_s)
+        sys.stdout.write(f"{json.dumps(result)}\n")
+        sys.stdout.flush()
+
+
+main()
