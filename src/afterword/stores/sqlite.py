@@ -24,12 +24,11 @@ from afterword.model import FeedbackType
 from afterword.stores import tombstones
 from afterword.stores.protocol import Query, as_json_definition, from_json_definition
 from afterword.stores.rows import GenerationRow
-from afterword.stores.sqlite_files import Patience, errors_of, open_reader, open_writer
+from afterword.stores.sqlite_files import SQL, Patience, errors_of, open_reader, open_writer
 from afterword.stores.sqlite_recovery import set_aside_files
 from afterword.stores.sqlite_rows import (
     GENERATIONS_BY_IDS,
     SELECT_GENERATION,
-    SQL,
     generation_of,
     generation_row,
     history_of,

@@ -9,7 +9,6 @@ All of it happens under a lock on the folder, so that processes that start at on
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import time
@@ -18,6 +17,11 @@ from contextlib import contextmanager
 from urllib.parse import quote
 
 import apsw
+
+try:
+    import fcntl
+except ImportError:  # on Windows, where folders have no locks
+    fcntl = None  # type: ignore[assignment]
 
 from afterword.errors import StoreBusy, StoreUnavailable
 
@@ -58,8 +62,9 @@ def alone(path: str, patience: Callable[[int], bool]) -> Generator[None]:
         try:
             yield
         finally:
-            # A process forked meanwhile has the lock, too, and would keep it.
-            fcntl.flock(folder, fcntl.LOCK_UN)
+            if fcntl is not None:
+                # A process forked meanwhile has the lock, too, and would keep it.
+                fcntl.flock(folder, fcntl.LOCK_UN)
     finally:
         os.close(folder)
 
@@ -245,6 +250,8 @@ def _folder(path: str) -> int | None:
 
 
 def _locked(folder: int) -> bool:
+    if fcntl is None:
+        return True
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
