@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from api_calls import API, api, headers, post_feedback, post_generations, refusal
 
 from afterword.client import Client
 from afterword.ids import new_id
+from afterword.stores import sqlite_files
 
 BAD = {"data_id": "a", "type": "rating", "value": "bad"}
 
@@ -95,3 +98,27 @@ def test_feedback_by_a_key_stays_in_its_project_when_another_logs_that_id(client
     assert post_generations(web, {"id": "a"}, headers=other).is_success
     assert web.get(f"{API}/generations/a", headers=other).json()["feedback"] == []
     assert len(web.get(f"{API}/generations/a", headers=key).json()["feedback"]) == 1
+
+
+def test_while_the_store_is_locked_nothing_is_acknowledged_and_nothing_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_files, "BUSY_TIMEOUT_S", 0.2)
+    client = Client(f"sqlite:///{tmp_path}/a.db")
+    web = api(client)
+    assert post_feedback(web, BAD).is_success
+    holder = apsw.Connection(f"{tmp_path}/a.db")
+    holder.execute("BEGIN EXCLUSIVE")
+    for response in (
+        post_feedback(web, {**BAD, "data_id": "later"}),
+        post_generations(web, {"id": "g"}),
+    ):
+        assert refusal(response) == (503, [])
+        assert response.headers["retry-after"] == "2"
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert client.get("later") is None
+    assert client.get("g") is None
+    assert client.status().spooled == 0
+    assert post_feedback(web, {**BAD, "data_id": "later"}).is_success
+    client.close()
