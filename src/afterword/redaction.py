@@ -20,6 +20,15 @@ BUDGET_MS = 50.0
 Rule: TypeAlias = str | re.Pattern[str] | Callable[[str], str]
 
 
+class Hidden(str):
+    """A secret that is text to those who use it, and nothing to those who print a traceback's values."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'********'"
+
+
 def _detector(lead: str, rest: str) -> re.Pattern[str]:
     """A pattern for `lead` at the start of a word, and what follows it.
 
@@ -41,7 +50,7 @@ _DETECTORS: tuple[tuple[re.Pattern[str], str], ...] = (
     *((_detector(lead, _KEY_ENDING), _KEY) for lead in ("r8_", "dop_v1_", "pplx-", "shpat_")),
     *(
         (_detector(lead, r"[A-Za-z0-9_+/=-]{20,}"), _KEY)
-        for lead in ("nvapi-", "tvly-", "xapp-", "GOCSPX-", "lsv2_", "whsec_")
+        for lead in ("nvapi-", "tvly-", "xapp-", "GOCSPX-", "lsv2_", "whsec_", "awk_")
     ),
     *((_detector(lead, r"[A-Z0-9]{16}\b"), _KEY) for lead in ("AKIA", "ASIA")),
     (_detector("gh", r"[pousr]_[A-Za-z0-9]{20,}"), _KEY),
@@ -88,7 +97,7 @@ _HINTS = tuple(
             "_",
             (
                 r"_(?:(?<=[spr]k_)|(?<=gh[pousr]_)|(?<=github_pat_)|(?<=hf_)|(?<=gsk_)|(?<=xai_)"
-                r"|(?<=npm_)|(?<=r8_)|(?<=dop_v1_)|(?<=shpat_)|(?<=lsv2_)|(?<=whsec_))"
+                r"|(?<=npm_)|(?<=r8_)|(?<=dop_v1_)|(?<=shpat_)|(?<=lsv2_)|(?<=whsec_)|(?<=awk_))"
             ),
         ),
         ("A", r"A(?:KIA|SIA|Iza)"),

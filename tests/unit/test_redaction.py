@@ -56,6 +56,7 @@ CANARIES = {
     "Google OAuth": f"GOCSPX-{_A[:28]}",
     "LangSmith": f"lsv2_pt_{_HEX[:32]}_0123456789",
     "webhook": f"whsec_{_A}",
+    "Afterword": f"awk_0123456789ab_{_A}",
     "Shopify": f"shpat_{_HEX[:32]}",
     "JWT": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0." + _A,
     "bearer token": f"Authorization: Bearer {_A}",

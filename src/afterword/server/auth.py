@@ -21,6 +21,7 @@ from starlette.requests import HTTPConnection, Request
 
 from afterword.client import Client
 from afterword.default import default_client
+from afterword.redaction import Hidden
 from afterword.server.keys import SCOPES, Key, KeyBook
 from afterword.stores.protocol import Store
 
@@ -181,10 +182,11 @@ def access_of(request: Request) -> Access:
 def key_of(connection: HTTPConnection) -> str | None:
     """The key that a request carries."""
     given = connection.headers.get("authorization")
-    if given is not None:
-        kind, _, text = given.strip().partition(" ")
-        return text.strip() if kind.lower() == "bearer" else ""
-    return connection.headers.get("x-api-key")
+    if given is None:
+        key = connection.headers.get("x-api-key")
+        return None if key is None else Hidden(key)
+    kind, _, text = given.strip().partition(" ")
+    return Hidden(text.strip() if kind.lower() == "bearer" else "")
 
 
 def is_remote(store: Store) -> bool:

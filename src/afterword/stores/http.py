@@ -27,6 +27,7 @@ from afterword.errors import (
 )
 from afterword.feedback.rows import FeedbackRow
 from afterword.model import FeedbackType
+from afterword.redaction import Hidden
 from afterword.stores.http_deadline import DeadlineTransport
 from afterword.stores.protocol import Query, as_json_definition, from_json_definition
 from afterword.stores.remote import MEDIA_TYPE, PATH, Answer, Call, Rows
@@ -44,6 +45,8 @@ _COMPRESSED_FROM_BYTES = 1_024
 _MAX_RATIO = 50
 _MAX_RETRY_AFTER_S = 900.0
 _AWAY = frozenset({404, 405, 408, 421, 425, 429})
+
+_HEADERS = {"Content-Type": MEDIA_TYPE, "Accept": MEDIA_TYPE, "Accept-Encoding": "identity"}
 
 T = TypeVar("T")
 
@@ -84,7 +87,7 @@ class HttpStore:
         self, url: str, api_key: str | None = None, *, request_s: float = REQUEST_S
     ) -> None:
         self.url = url
-        self._api_key = api_key
+        self._api_key = None if api_key is None else Hidden(api_key)
         self._request_s = request_s
         self._lock = threading.Lock()
         self._client: tuple[httpx.Client, DeadlineTransport] | None = None
@@ -191,7 +194,7 @@ class HttpStore:
         return self._send(name, _encoded(call), read)
 
     def _send(self, name: str, body: bytes, read: Callable[[Any], T]) -> T:
-        headers = {"Content-Type": MEDIA_TYPE, "Accept": MEDIA_TYPE, "Accept-Encoding": "identity"}
+        headers = httpx.Headers(_HEADERS)  # whose repr shows no key
         if self._api_key is not None:
             headers["Authorization"] = f"Bearer {self._api_key}"
         if len(body) >= _COMPRESSED_FROM_BYTES:
