@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 from afterword.codec import clean
 from afterword.delivery.arrivals import arriving
+from afterword.delivery.asking import Asking
+from afterword.delivery.dispatch import PATIENCE_S
 from afterword.delivery.halving import AWAY
 from afterword.delivery.recorder import Recorder
 from afterword.delivery.requests import Kept
@@ -52,16 +54,27 @@ class Desk:
         self._project = project
         self._clock_s = clock_s
         self._now = now
+        self._asking = Asking(clock_s=clock_s)
         self._types: dict[str, tuple[float, dict[str, FeedbackType]]] = {}
         self._places: OrderedDict[str, str] = OrderedDict()
         self._projects: tuple[float, frozenset[str]] = (float("-inf"), frozenset())
 
     def _asked(self, read: Callable[[], T], otherwise: T) -> T:
         """What the store says; `otherwise` while it is away and feedback can be kept on this disk."""
-        if not self._store.is_local and self._recorder.dispatch.is_silent():
+        is_remote = not self._store.is_local
+        if is_remote and (self._asking.is_resting or self._recorder.dispatch.is_silent()):
             return otherwise
         try:
-            return read()
+            if not is_remote:
+                return read()
+            answer = self._asking.ask(read)
+            try:
+                return answer.result(PATIENCE_S)
+            except FutureTimeout:
+                if not self._recorder.spool.is_on_disk:
+                    return answer.result()
+                self._asking.given_up()
+                return otherwise
         except AWAY:
             if not self._recorder.spool.is_on_disk:
                 raise
