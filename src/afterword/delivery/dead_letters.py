@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from afterword.delivery.aliases import resolve
 from afterword.delivery.files import Files
 from afterword.delivery.frames import Spooled, framed, record_of, scan
 from afterword.errors import AfterwordError, DeliveryError
@@ -39,8 +40,17 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
     @property
     def id(self) -> str:
-        """The data ID of a generation, or the ID of the first statement."""
-        return "" if self.record is None else self.record.key
+        """The data ID of a generation, or the ID of the first statement; else the file's own name."""
+        known = "" if self.record is None else self.record.key
+        return known or self.name.removesuffix(SUFFIX)
+
+    @property
+    def project(self) -> str:
+        """The record's project; empty when this version cannot read it."""
+        if self.record is None:
+            return ""
+        rows = [self.record.generation, *self.record.feedback]
+        return next((row.project for row in rows if row is not None), "")
 
     @property
     def users(self) -> set[str]:
@@ -124,6 +134,8 @@ class DeadLetters:
         record = letter.record
         if record is None:
             raise DeliveryError("a newer version of Afterword wrote this record")
+        for row in record.feedback:
+            resolve(row, store)
         store.write([] if record.generation is None else [record.generation], record.feedback)
         self.drop(letter.name)
 

@@ -54,6 +54,7 @@ class Dispatch:
 
     def start_empty(self) -> None:
         self.counts = Counts()
+        self.is_durable = True
         pace = LOCAL if self.store.is_local else REMOTE
         self.retries = Retries(pace, clock_s=self.clock_s, draw=self._draw)
         #: Feedback that the sender is to take to the store, and what it is taking there.
@@ -69,8 +70,9 @@ class Dispatch:
     ) -> list[GenerationRow]:
         """Bring rows and requests to safety; gives the rows that nobody took, for another try.
 
-        With `strict`, what goes to the spool is synced.
+        With `strict`, what goes to the spool is synced; `is_durable` then says whether all of it is safe.
         """
+        self.is_durable = True
         if self.store.is_local and not (self.retries.away and self.spool.is_on_disk):
             return self._write_through(rows, requests, strict)
         if self.retries.away and self.spool.is_on_disk:
@@ -141,6 +143,7 @@ class Dispatch:
             del left[:1]
             self.faults.note("writing a generation", error)
             is_kept = self._bury(Spooled(generation=row), error)
+            self.is_durable = self.is_durable and is_kept
             self.counts.move(in_hand=-1, dead_lettered=int(is_kept), lost=int(not is_kept))
 
         try:
@@ -163,6 +166,7 @@ class Dispatch:
         except (OSError, DeliveryError) as error:
             if self.spool.files is not None:
                 self.faults.note("writing the spool", error)
+            self.is_durable = False
             if self.store.is_local or not self.spool.remember(records):
                 return rows
             self.counts.move(in_hand=-len(rows), in_memory=len(rows))
@@ -177,6 +181,7 @@ class Dispatch:
         """One of the rows cannot be written down: find out which."""
         if len(rows) > 1:
             return [left for row in rows for left in self._keep_rows([row], strict)]
+        self.is_durable = False
         self.faults.note("writing down a generation", error)
         self.counts.move(in_hand=-1, lost=1)
         return []

@@ -79,6 +79,25 @@ def prepare(folder: str, given: str | None = None, *, parents: bool = True) -> N
         ) from error
 
 
+def found(folder: str, given: str | None = None) -> bool:
+    """Whether the folder is there, and is its owner's alone. Makes nothing; arguments as of `prepare`.
+
+    Raises:
+        DeliveryError: it is there and may not be used.
+    """
+    try:
+        if given is not None:
+            _check(os.path.abspath(given), may_be_shared=True)
+        _check(folder, may_be_shared=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise DeliveryError(
+            f"the spool {folder} cannot be read: {error.strerror or error}"
+        ) from error
+    return True
+
+
 def _check(folder: str, *, may_be_shared: bool) -> None:
     found = os.lstat(folder)
     if not stat.S_ISDIR(found.st_mode):

@@ -20,6 +20,10 @@ class Watched(Protocol):
 
     def after_fork(self) -> None: ...
 
+    def hasten(self) -> None: ...
+
+    def secure(self, timeout_s: float) -> None: ...
+
     def at_exit(self, timeout_s: float) -> None: ...
 
 
@@ -50,7 +54,13 @@ def _after_fork() -> None:
 
 def _at_exit() -> None:
     deadline_s = time.monotonic() + EXIT_S
-    for watched in list(_ALL):
+    everybody = list(_ALL)
+    for watched in everybody:
+        watched.hasten()
+    # All of them to the disk before any of them waits for its store.
+    for watched in everybody:
+        watched.secure(max(deadline_s - time.monotonic(), 0.0))
+    for watched in everybody:
         watched.at_exit(max(deadline_s - time.monotonic(), 0.0))
 
 

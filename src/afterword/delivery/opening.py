@@ -19,9 +19,14 @@ def open_recorder(
 
     No folder is made before something has to go there.
     """
-    folder = spool_folder(url, project, given=spool, path=getattr(store, "path", None))
+    folder = folder_of(store, url=url, project=project, spool=spool)
     if folder is None:
         return Recorder(store, faults)
     is_beside_store = folder.startswith(f"{getattr(store, 'path', None)}-")
     ready = partial(prepare, folder, spool, parents=not is_beside_store)
     return Recorder(store, faults, Spool(RealFiles(folder), prepare=ready, on_fault=faults.note))
+
+
+def folder_of(store: Store, *, url: str, project: str, spool: str | None = None) -> str | None:
+    """Where the spool of such a client is; None for a store that is memory only."""
+    return spool_folder(url, project, given=spool, path=getattr(store, "path", None))

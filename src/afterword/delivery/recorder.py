@@ -9,10 +9,12 @@ from where the sender's thread takes it.
 
 from __future__ import annotations
 
+import random
 import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from typing import Protocol
 
@@ -64,13 +66,16 @@ class Recorder:
         buffer_bytes: int = BUFFER_BYTES,
         interval_s: float = INTERVAL_S,
         batch_rows: int = BATCH_ROWS,
+        clock_s: Callable[[], float] = time.monotonic,
+        draw: random.Random | None = None,
     ) -> None:
         self._faults = faults
+        self._clock_s = clock_s
         self._buffer_bytes = buffer_bytes
         self._interval_s = interval_s
         self._batch_rows = batch_rows
         self.spool = spool or Spool(None)
-        self.dispatch = Dispatch(store, self.spool, faults)
+        self.dispatch = Dispatch(store, self.spool, faults, clock_s=clock_s, draw=draw)
         self.sender = Sender(self.dispatch)
         self.dispatch.wake_sender = self.sender.wake
         self._start_empty()
@@ -128,16 +133,17 @@ class Recorder:
 
         It fails with DeliveryError when neither the store nor the spool takes them.
         """
-        request = Request(rows, time.monotonic())
+        request = Request(rows, self._clock_s())
         self._requests.append(request)
         self._urgent = True
         self._rouse()
         return request.future
 
-    def flush(self, timeout_s: float | None = None) -> bool:
+    def flush(self, timeout_s: float | None = None, *, spool_will_do: bool = False) -> bool:
         """Wait until everything taken so far is in the store, or synced to the spool while the store is away.
 
         Gives whether it is. Our own threads cannot wait for themselves, so there the answer comes at once.
+        With `spool_will_do`, the store is not waited for.
         """
         dispatch, counts = self.dispatch, self.dispatch.counts
         with counts.settled:
@@ -159,7 +165,7 @@ class Recorder:
                 is_safe = counts.own_done + counts.own_spooled >= target
                 if counts.own_done >= target:
                     return counts.lost + self._shed_rows == lost
-                if is_safe and dispatch.retries.left_s() > 0:
+                if is_safe and (spool_will_do or dispatch.retries.left_s() > 0):
                     break
                 left_s = self._interval_s
                 if deadline_s is not None:
@@ -308,7 +314,7 @@ class Recorder:
                 raise
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
-            _tell(waiter, is_durable=not self._held)
+            _tell(waiter, is_durable=self.dispatch.is_durable and not self._held)
         self.dispatch.reclaim()
         if len(self._buffer) >= self._batch_rows:
             self._urgent = True
@@ -341,16 +347,28 @@ class Recorder:
         self.sender.start_empty()
         self._start_empty()
 
-    def at_exit(self, timeout_s: float) -> None:
-        """Bring what is left to safety within the time."""
+    def hasten(self) -> None:
+        """The process is about to end: let the thread write what it has, without being waited for."""
+        self._urgent = True
+        if self._thread is not None:
+            self._rouse()
+
+    def secure(self, timeout_s: float) -> None:
+        """Bring what is left to the disk within the time."""
         deadline_s = time.monotonic() + timeout_s
         if self._thread is not None:
-            self.flush(timeout_s)
+            self.flush(timeout_s, spool_will_do=True)
         # Since Python 3.12 no thread starts this late, so what came last is written from here.
         while self._buffer and self._thread is None and time.monotonic() < deadline_s:
             if not self._round():
                 break
-        if self.sender.thread is None:
+
+    def at_exit(self, timeout_s: float) -> None:
+        """Bring what is left to the store within the time; the rest stays in the spool."""
+        deadline_s = time.monotonic() + timeout_s
+        if self.sender.thread is not None:
+            self.flush(timeout_s)
+        else:
             while not self.spool.is_empty and time.monotonic() < deadline_s:
                 if self.sender.step() > 0:
                     break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+from afterword.delivery.aliases import resolve
 from afterword.delivery.dead_letters import reason_of
 from afterword.delivery.dispatch import Dispatch
 from afterword.delivery.failpoints import failpoint
@@ -14,7 +15,6 @@ from afterword.delivery.segments import Item, MemorySegment, weight
 from afterword.delivery.spool import Batch
 from afterword.errors import DeliveryError, StoreUnavailable
 from afterword.feedback.rows import FeedbackRow
-from afterword.ids import looks_minted
 from afterword.stores.rows import GenerationRow
 
 BATCH_RECORDS = 500
@@ -137,16 +137,10 @@ class Sender:
             if item.record.generation is not None:
                 generations.append(item.record.generation)
             feedback += item.record.feedback
+        store = self._dispatch.store
         for row in feedback:
-            self._resolve(row)
-        self._dispatch.store.write(generations, feedback)
-
-    def _resolve(self, row: FeedbackRow) -> None:
-        """Find what an alias stands for that nobody could look up while the store was away."""
-        if row.provisional and not looks_minted(row.data_id):
-            store = self._dispatch.store
-            known = store.resolve(row.data_id, row.project) or store.resolve(row.data_id)
-            row.data_id = known or row.data_id
+            resolve(row, store)
+        store.write(generations, feedback)
 
     def _bury(self, batch: Batch, item: Item, error: BaseException) -> bool:
         """Keep a refused record as a dead letter; whether there is a place for one.

@@ -24,6 +24,7 @@ from afterword.errors import DeliveryError
 CAP_BYTES = 1_000_000_000
 SEGMENT_BYTES = 8_000_000
 MEMORY_RECORDS = 500
+SUFFIX, DAMAGED_SUFFIX = ".seg", ".damaged"
 
 #: On every disk this much stays free, or a twentieth of it when that is less.
 _RESERVE_BYTES = 500_000_000
@@ -33,7 +34,6 @@ _REUSED_BYTES = 256_000
 _MEASURED_EVERY_S = 1.0
 _SYNCED_EVERY_S = 1.0
 _PREPARED_EVERY_S = 5.0
-_SUFFIX, _DAMAGED = ".seg", ".damaged"
 
 
 class Batch(NamedTuple):
@@ -105,7 +105,7 @@ class Spool:
             names = () if self.files is None else self.files.names()
         except OSError:
             return False
-        return any(name.endswith(_SUFFIX) for name in names)
+        return any(name.endswith(SUFFIX) for name in names)
 
     def append(self, records: Sequence[Spooled], *, sync: bool) -> None:
         """Write records to disk, all or none; with `sync`, they would outlast a power cut.
@@ -193,7 +193,7 @@ class Spool:
                 return None
             passed = {segment.name for segment in self._segments} | self._stuck
             try:
-                left = [name for name in self.files.names() if name.endswith(_SUFFIX)]
+                left = [name for name in self.files.names() if name.endswith(SUFFIX)]
                 for name in left if left and self._ready() else ():
                     if name not in passed:
                         file = self.files.take_over(name)
@@ -241,7 +241,7 @@ class Spool:
         """Remove what could not be read."""
         if self.files is not None:
             for name in self.files.names():
-                if name.endswith(_DAMAGED):
+                if name.endswith(DAMAGED_SUFFIX):
                     self.files.unlink(name)
 
     def forget_after_fork(self) -> None:
@@ -297,7 +297,7 @@ class Spool:
         if active is not None:
             self.sync()
         self._active = None
-        name = f"{self._now():017d}-{os.getpid()}-{self._token()}{_SUFFIX}"
+        name = f"{self._now():017d}-{os.getpid()}-{self._token()}{SUFFIX}"
         self._active = DiskSegment(name, self._created(name))
         self._segments.append(self._active)
         self._is_new = True
@@ -369,7 +369,7 @@ class Spool:
         assert self.files is not None
         try:
             data = segment.file.read(gap.start, gap.end - gap.start)
-            self.files.write(f"{segment.name}.{gap.start}{_DAMAGED}", data)
+            self.files.write(f"{segment.name}.{gap.start}{DAMAGED_SUFFIX}", data)
         except OSError as error:
             self._on_fault("keeping what is damaged", error)
         self._on_fault("reading the spool", ValueError(f"{gap.end - gap.start} damaged bytes"))
