@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from afterword.cli.dead_letters import dead_letters
 from afterword.cli.demo.command import demo
 from afterword.cli.doctor.command import doctor
 from afterword.cli.erase import erase
@@ -22,6 +23,7 @@ def program() -> None:
     """Log what language models answer, and what people make of it."""
 
 
+program.add_command(dead_letters)
 program.add_command(demo)
 program.add_command(doctor)
 program.add_command(erase)
