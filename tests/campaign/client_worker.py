@@ -29,11 +29,16 @@ def answer(question: str) -> str:
     return f"the answer to {question}"
 
 
+def named(name: str) -> str:
+    """The data ID of this name: projects on one server share none, or feedback could go astray."""
+    return f"{os.environ.get('AFTERWORD_PROJECT', 'default')}-{name}"
+
+
 def log(prefix: str, count: int, acknowledge: bool = False, size: int = 100) -> dict[str, Any]:
     """Log generations; with `acknowledge`, a call's return is the acknowledgement (strict)."""
     spent: list[float] = []
     for number in range(count):
-        data_id, inputs = f"{prefix}-{number}", {"number": number, "text": "q" * size}
+        data_id, inputs = named(f"{prefix}-{number}"), {"number": number, "text": "q" * size}
         key = ledger.attempt(data_id, inputs, f"answer {number}")
         started_s = time.perf_counter()
         afterword.log(data_id=data_id, inputs=inputs, output=f"answer {number}")
@@ -41,6 +46,15 @@ def log(prefix: str, count: int, acknowledge: bool = False, size: int = 100) -> 
         if acknowledge:
             ledger.acknowledge(key)
     return {"p50_us": sorted(spent)[count // 2] * 1e6, "most_us": max(spent) * 1e6}
+
+
+def log_as(name: str, inputs: Any, output: Any, keep: bool = False) -> dict[str, Any]:
+    """Log one generation. Without `keep` the ledger does not hear of it: it must not be what is held."""
+    data_id = named(name)
+    if keep:
+        ledger.attempt(data_id, inputs, output)
+    afterword.log(data_id=data_id, inputs=inputs, output=output)
+    return {}
 
 
 def call(count: int) -> dict[str, Any]:
@@ -53,11 +67,11 @@ def call(count: int) -> dict[str, Any]:
     return {"p50_us": sorted(spent)[count // 2] * 1e6, "most_us": max(spent) * 1e6}
 
 
-def feedback(data_ids: list[str], value: str = "good", user: str = "ann") -> dict[str, Any]:
+def feedback(names: list[str], value: str = "good", user: str = "ann") -> dict[str, Any]:
     """Rate each of these; an answer is the acknowledgement."""
     pending = 0
     most_s = 0.0
-    for data_id in data_ids:
+    for data_id in map(named, names):
         key = ledger.attempt_feedback(data_id, "rating", value, user)
         started_s = time.perf_counter()
         given = afterword.feedback(data_id, "rating", value, user=user)
@@ -95,13 +109,16 @@ def settle(timeout_s: float) -> dict[str, Any]:
         time.sleep(_POLL_S)
 
 
-def get(data_id: str) -> dict[str, Any]:
-    found = afterword.get(data_id)
-    return {} if found is None else {"status": found.status, "output": found.output}
+def get(name: str) -> dict[str, Any]:
+    found = afterword.get(named(name))
+    if found is None:
+        return {}
+    current = {said.type: said.value for said in found.feedback}
+    return {"status": found.status, "output": found.output, "feedback": current}
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {
-    "log": log, "call": call, "feedback": feedback, "flush": flush, "status": status,
+    "log": log, "log_as": log_as, "call": call, "feedback": feedback, "flush": flush, "status": status,
     "settle": settle, "get": get,
 }  # fmt: skip
 

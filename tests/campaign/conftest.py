@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from ledger import Ledger, Result, check, held_in_sqlite, read
 from processes import ClientProcess, ServerProcess
 
 _numbers = itertools.count()
+
+Together = Callable[[Iterable[str], Callable[["Rig", str], None]], None]
 
 
 @pytest.fixture
@@ -46,6 +50,10 @@ class Rig:
         self.clients.append(client)
         return client
 
+    def data_id(self, name: str) -> str:
+        """What a client makes of a name."""
+        return f"{self.project}-{name}"
+
     def check(self) -> Result:
         """What the ledger says of what the server holds now."""
         held = held_in_sqlite(self.server.database, self.project)
@@ -54,13 +62,45 @@ class Rig:
         )
 
 
+@contextmanager
+def rigged(server: ServerProcess, folder: Path) -> Iterator[Rig]:
+    """A rig that ends what it started."""
+    with FaultProxy(server.url) as proxy:
+        rig = Rig(server, proxy, folder)
+        try:
+            yield rig
+        finally:
+            for client in rig.clients:
+                client.close()
+
+
 @pytest.fixture
 def rig(server: ServerProcess, tmp_path: Path) -> Iterator[Rig]:
-    with FaultProxy(server.url) as proxy:
-        rig = Rig(server, proxy, tmp_path)
+    with rigged(server, tmp_path) as rig:
         yield rig
-        for client in rig.clients:
-            client.close()
+
+
+@pytest.fixture
+def together(server: ServerProcess, tmp_path: Path) -> Together:
+    """Tries cases that mostly wait side by side, each with a rig of its own."""
+
+    def one(case: Callable[[Rig, str], None], name: str, folder: Path) -> None:
+        folder.mkdir()
+        with rigged(server, folder) as rig:
+            case(rig, name)
+
+    def all_of(names: Iterable[str], case: Callable[[Rig, str], None]) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            tried = {
+                name: pool.submit(one, case, name, tmp_path / str(number))
+                for number, name in enumerate(names)
+            }
+        failed = {name: error for name, done in tried.items() if (error := done.exception())}
+        for name, error in failed.items():
+            error.add_note(f"in the case {name!r}; failed: {list(failed)}")
+            raise error
+
+    return all_of
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

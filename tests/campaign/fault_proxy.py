@@ -73,7 +73,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Toxics:
-    """What happens on the way. Counts are of requests to come; the proxy counts them down."""
+    """What happens on the way. Counts are of requests to come, and the proxy counts them down."""
 
     #: Waited before each request is sent on.
     latency_s: float = 0.0
@@ -89,11 +89,11 @@ class Toxics:
     slicer_bytes: int = 0
     #: Hang up after so many bytes of the answer.
     limit_data_bytes: int | None = None
-    #: The server does the work, and its answer is lost.
+    #: The server takes records, and its answer is lost.
     drop_reply: int = 0
     #: The server gets the request so many times in a row.
     duplicate_request: int = 1
-    #: Requests that are kept back and told to have failed; they arrive behind the next ones.
+    #: Records that are kept back while their sender sees a failure; they arrive behind the next ones.
     reorder: int = 0
 
 
@@ -196,7 +196,7 @@ class FaultProxy:
             for piece in reply.pieces:
                 await self._send(writer, piece, toxics)
                 await asyncio.sleep(reply.pause_s)
-        elif toxics.reorder:
+        elif toxics.reorder and request.is_write:
             self.toxics = replace(self.toxics, reorder=toxics.reorder - 1)
             self.kept_back.append(request)
             return False
@@ -204,7 +204,7 @@ class FaultProxy:
             answer = b""
             for _ in range(toxics.duplicate_request):
                 answer = await self._ask(request)
-            if toxics.drop_reply:
+            if toxics.drop_reply and request.is_write:
                 self.toxics = replace(self.toxics, drop_reply=toxics.drop_reply - 1)
                 return False
             if toxics.limit_data_bytes is not None:
