@@ -93,6 +93,17 @@ class ClientProcess:
         self.process.wait(WAIT_S)
 
 
+def afterword(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command line, run to its end."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        env={**os.environ, **environment},
+    )
+
+
 class ServerProcess:
     """`afterword serve` on a SQLite file in a folder. It may be killed and started again."""
 
