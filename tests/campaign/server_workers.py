@@ -20,6 +20,7 @@ from afterword.feedback.rows import FeedbackRow  # noqa: E402
 from afterword.ids import new_id  # noqa: E402
 from afterword.stores import Store, open_store  # noqa: E402
 from afterword.stores.rows import GenerationRow  # noqa: E402
+from afterword.stores.sqlite import SqliteStore  # noqa: E402
 
 
 def generation(data_id: str, inputs: str, output: str, **fields: object) -> GenerationRow:
@@ -88,21 +89,40 @@ def write_together(url: str, ledger_path: str, batches: str, go: str) -> None:
     sys.stdout.write(f"{away}\n")
 
 
-def write_until(url: str, ledger_path: str, stop: str) -> None:
+def write_until(url: str, ledger_path: str, stop: str, pause_s: str) -> None:
     """Write and read until the file `stop` is there; prints what callers were told besides 'away'."""
     store = open_store(url)
+    if isinstance(store, SqliteStore):
+        store.patience_s = 0.1  # as a recorder with a spool, which does not wait for long
     ledger = Ledger(ledger_path)
     away, told = 0, set()
     while not os.path.exists(stop):
         try:
             away += write_batch(store, ledger, 10)
             store.projects()
+            time.sleep(float(pause_s))
         except (StoreBusy, StoreUnavailable):
             away += 1
         except StoreError as error:
             told.add(str(error))
     store.close()
     sys.stdout.write(f"{away} {sorted(told)}\n")
+
+
+def checkpoint_until(path: str, stop: str) -> None:
+    """Be the other program that puts the log away, in every way there is, in a loop."""
+    connection = apsw.Connection(path)
+    number = 0
+    while not os.path.exists(stop):
+        for mode in ("PASSIVE", "FULL", "RESTART", "TRUNCATE"):
+            try:
+                connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+                number += 1
+            except apsw.BusyError:
+                pass
+        time.sleep(0.005)
+    connection.close()
+    sys.stdout.write(f"{number}\n")
 
 
 if __name__ == "__main__":

@@ -270,7 +270,7 @@ def test_a_key_for_one_project_reaches_no_other_through_the_store(tmp_path: Path
         assert store.generation("theirs") is None
         assert store.generation("theirs", "other") is None
         assert store.history(["theirs"], "other") == []
-        assert store.finished(["theirs"]) == set()
+        assert store.by_ids(["theirs"]) == []
         assert store.project_of("theirs") is None
         assert store.resolve("message 7", "other") is None
         assert store.document("note", "other", "one") is None
@@ -323,6 +323,6 @@ def test_a_large_batch_goes_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyP
             for _ in range(50)
         ]
         store.write(rows, [])
-        assert len(origin.store.finished([row.id for row in rows])) == 50
+        assert len(origin.store.by_ids([row.id for row in rows])) == 50
         store.close()
     origin.close()

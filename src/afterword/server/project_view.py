@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from afterword.feedback.rows import FeedbackRow
 from afterword.model import FeedbackType
 from afterword.stores.protocol import Query, Store
-from afterword.stores.rows import GenerationRow
+from afterword.stores.rows import GenerationRow, Stored
 
 __all__ = ["ProjectView"]
 
@@ -37,7 +37,7 @@ class ProjectView:
 
     def write(
         self, generations: Sequence[GenerationRow], feedback: Sequence[FeedbackRow]
-    ) -> list[FeedbackRow]:
+    ) -> Stored:
         for row in generations:
             self._own(row.project)
         for said in feedback:
@@ -47,9 +47,6 @@ class ProjectView:
 
     def generation(self, data_id: str, project: str | None = None) -> GenerationRow | None:
         return self._store.generation(data_id, self._own(project))
-
-    def finished(self, data_ids: Sequence[str]) -> set[tuple[str, str]]:
-        return {found for found in self._store.finished(data_ids) if found[0] == self.project}
 
     def by_ids(self, data_ids: Sequence[str]) -> list[GenerationRow]:
         return [row for row in self._store.by_ids(data_ids) if row.project == self.project]

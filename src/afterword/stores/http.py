@@ -31,7 +31,7 @@ from afterword.redaction import Hidden
 from afterword.stores.http_deadline import DeadlineTransport
 from afterword.stores.protocol import Query, as_json_definition, from_json_definition
 from afterword.stores.remote import MEDIA_TYPE, PATH, Answer, Call, Rows
-from afterword.stores.rows import GenerationRow
+from afterword.stores.rows import GenerationRow, Stored
 
 REQUEST_S = 10.0
 REPLY_BYTES = 64_000_000
@@ -103,22 +103,21 @@ class HttpStore:
 
     def write(
         self, generations: Sequence[GenerationRow], feedback: Sequence[FeedbackRow]
-    ) -> list[FeedbackRow]:
+    ) -> Stored:
         is_long = len(generations) > REQUEST_ROWS
         rows = [] if is_long else list(generations)
         body = _encoded(Rows(generations=rows, feedback=list(feedback)))
         if is_long or (len(body) > REQUEST_BYTES and len(rows) > 1):
             # Generations are idempotent, so parts of a batch that come twice do no harm.
             middle = len(generations) // 2
-            self.write(generations[:middle], [])
-            return self.write(generations[middle:], feedback)
-        return self._send("write", body, _FEEDBACK)
+            before = self.write(generations[:middle], [])
+            stored = self.write(generations[middle:], feedback)
+            stored.known |= before.known
+            return stored
+        return self._send("write", body, _stored)
 
     def generation(self, data_id: str, project: str | None = None) -> GenerationRow | None:
         return self._call("generation", Call(data_id=data_id, project=project), _GENERATION)
-
-    def finished(self, data_ids: Sequence[str]) -> set[tuple[str, str]]:
-        return self._call("finished", Call(data_ids=list(data_ids)), _PAIRS)
 
     def by_ids(self, data_ids: Sequence[str]) -> list[GenerationRow]:
         return self._call("by_ids", Call(data_ids=list(data_ids)), _GENERATIONS)
@@ -190,10 +189,10 @@ class HttpStore:
         if client is not None:
             client[0].close()
 
-    def _call(self, name: str, call: Call, read: Callable[[Any], T]) -> T:
+    def _call(self, name: str, call: Call, read: Callable[[Answer], T]) -> T:
         return self._send(name, _encoded(call), read)
 
-    def _send(self, name: str, body: bytes, read: Callable[[Any], T]) -> T:
+    def _send(self, name: str, body: bytes, read: Callable[[Answer], T]) -> T:
         headers = httpx.Headers(_HEADERS)  # whose repr shows no key
         if self._api_key is not None:
             headers["Authorization"] = f"Bearer {self._api_key}"
@@ -219,7 +218,7 @@ class HttpStore:
             raise StoreUnavailable(f"cannot reach {self.url}: {told:.200}") from error
         self._check(response, content)
         try:
-            return read(_ANSWER.decode(content).result)
+            return read(_ANSWER.decode(content))
         except (msgspec.MsgspecError, RecursionError) as error:
             raise StoreUnavailable(
                 f"{self.url} answered what no server answers: {error}"
@@ -271,22 +270,25 @@ _LEAKED: list[Any] = []
 _ANSWER = msgspec.msgpack.Decoder(Answer)
 
 
-def _reader(kind: Any) -> Callable[[Any], Any]:
-    return lambda result: msgspec.convert(result, kind)
+def _reader(kind: Any) -> Callable[[Answer], Any]:
+    return lambda answer: msgspec.convert(answer.result, kind)
 
 
-_NOTHING: Callable[[Any], None] = _reader(None)
-_BOOL: Callable[[Any], bool] = _reader(bool)
-_INT: Callable[[Any], int] = _reader(int)
-_TEXT: Callable[[Any], str] = _reader(str)
-_MAYBE_TEXT: Callable[[Any], str | None] = _reader(str | None)
-_TEXTS: Callable[[Any], list[str]] = _reader(list[str])
-_TEXTS_BY_NAME: Callable[[Any], dict[str, str]] = _reader(dict[str, str])
-_PAIRS: Callable[[Any], set[tuple[str, str]]] = _reader(set[tuple[str, str]])
-_DOCUMENTS: Callable[[Any], list[tuple[str, str, str]]] = _reader(list[tuple[str, str, str]])
-_GENERATION: Callable[[Any], GenerationRow | None] = _reader(GenerationRow | None)
-_GENERATIONS: Callable[[Any], list[GenerationRow]] = _reader(list[GenerationRow])
-_FEEDBACK: Callable[[Any], list[FeedbackRow]] = _reader(list[FeedbackRow])
+def _stored(answer: Answer) -> Stored:
+    return Stored(_FEEDBACK(answer), answer.known)
+
+
+_NOTHING: Callable[[Answer], None] = _reader(None)
+_BOOL: Callable[[Answer], bool] = _reader(bool)
+_INT: Callable[[Answer], int] = _reader(int)
+_TEXT: Callable[[Answer], str] = _reader(str)
+_MAYBE_TEXT: Callable[[Answer], str | None] = _reader(str | None)
+_TEXTS: Callable[[Answer], list[str]] = _reader(list[str])
+_TEXTS_BY_NAME: Callable[[Answer], dict[str, str]] = _reader(dict[str, str])
+_DOCUMENTS: Callable[[Answer], list[tuple[str, str, str]]] = _reader(list[tuple[str, str, str]])
+_GENERATION: Callable[[Answer], GenerationRow | None] = _reader(GenerationRow | None)
+_GENERATIONS: Callable[[Answer], list[GenerationRow]] = _reader(list[GenerationRow])
+_FEEDBACK: Callable[[Answer], list[FeedbackRow]] = _reader(list[FeedbackRow])
 
 
 def _encoded(body: Rows | Call) -> bytes:

@@ -46,7 +46,7 @@ from afterword.stores.postgres_schema import (
     without_password,
 )
 from afterword.stores.protocol import Query, as_json_definition, from_json_definition
-from afterword.stores.rows import GenerationRow
+from afterword.stores.rows import GenerationRow, Stored
 from afterword.stores.tombstones import Removals
 
 _LEAKED: list[Any] = []
@@ -94,7 +94,7 @@ class PostgresStore:
 
     def write(
         self, generations: Sequence[GenerationRow], feedback: Sequence[FeedbackRow]
-    ) -> list[FeedbackRow]:
+    ) -> Stored:
         self._make_partitions([row.created_at for row in generations])
         self._make_partitions([row.received_at for row in feedback])
         ids = {row.id for row in generations} | {row.data_id for row in feedback}
@@ -102,20 +102,16 @@ class PostgresStore:
             connection.execute(SQL["lock"], {"gone": REMOVAL_LOCK, "keys": lock_keys(ids)})
             removals = _removals(connection)
             generations = removals.admit(generations)
-            if generations:
-                put_generations(connection, generations)
-            return [
+            known = put_generations(connection, generations) if generations else ()
+            kept = [
                 put_feedback(connection, row) if removals.admits(row) else row for row in feedback
             ]
+        return Stored(kept, known)
 
     def generation(self, data_id: str, project: str | None = None) -> GenerationRow | None:
         bindings = {"id": data_id, "project": project}
         found = self._rows(GENERATION_BY_ID, bindings)
         return generation_row(found[0]) if found else None
-
-    def finished(self, data_ids: Sequence[str]) -> set[tuple[str, str]]:
-        found = self._rows(SQL["finished"], {"data_ids": list(data_ids)})
-        return {(project, data_id) for project, data_id in found}
 
     def by_ids(self, data_ids: Sequence[str]) -> list[GenerationRow]:
         found = self._rows(GENERATIONS_BY_IDS, {"data_ids": list(data_ids)})

@@ -9,6 +9,7 @@ from typing import Any, LiteralString, cast
 from afterword.feedback.current import current, repeated, surplus
 from afterword.feedback.rows import COLUMNS as FEEDBACK_COLUMNS
 from afterword.feedback.rows import FeedbackRow
+from afterword.model import TERMINAL_STATUSES
 from afterword.stores.postgres_schema import Connection
 from afterword.stores.rows import COLUMNS as GENERATION_COLUMNS
 from afterword.stores.rows import GenerationRow, merge, patched, waiting
@@ -35,7 +36,8 @@ def lock_keys(data_ids: Iterable[str]) -> list[int]:
     return sorted({_FIRST_LOCK + int.from_bytes(digest) % _LOCKS for digest in digests})
 
 
-def put_generations(connection: Connection, rows: Sequence[GenerationRow]) -> None:
+def put_generations(connection: Connection, rows: Sequence[GenerationRow]) -> set[tuple[str, str]]:
+    """Write a batch; gives the projects and IDs of those that had ended before."""
     batch: dict[tuple[str, str], GenerationRow] = {}
     for row in rows:
         key = (row.id, row.project)
@@ -49,21 +51,26 @@ def put_generations(connection: Connection, rows: Sequence[GenerationRow]) -> No
         },
     )
     fresh = {(data_id, project) for data_id, project in made}
-    known = [key for key in batch if key not in fresh]
+    there = [key for key in batch if key not in fresh]
     _insert(connection, [row for key, row in batch.items() if key in fresh])
-    if known:
-        _merge_known(connection, {key: batch[key] for key in known})
+    known = _merge_known(connection, {key: batch[key] for key in there}) if there else set()
     _settle_awaited(connection, rows)
+    return known
 
 
-def _merge_known(connection: Connection, batch: dict[tuple[str, str], GenerationRow]) -> None:
+def _merge_known(
+    connection: Connection, batch: dict[tuple[str, str], GenerationRow]
+) -> set[tuple[str, str]]:
     found = connection.execute(
         _GENERATIONS_BY_KEYS,
         {"ids": [key[0] for key in batch], "projects": [key[1] for key in batch]},
     ).fetchall()
     changed: list[GenerationRow] = []
+    known: set[tuple[str, str]] = set()
     for columns in found:
         old = generation_row(columns)
+        if old.status in TERMINAL_STATUSES:
+            known.add((old.project, old.id))
         merged = merge(old, batch[old.id, old.project])
         if merged != old:
             bindings = {"id": old.id, "project": old.project, "created_at": old.created_at}
@@ -73,6 +80,7 @@ def _merge_known(connection: Connection, batch: dict[tuple[str, str], Generation
                 connection.execute(SQL["move_key"], bindings)
             changed.append(merged)
     _insert(connection, changed)
+    return known
 
 
 def _insert(connection: Connection, rows: Sequence[GenerationRow]) -> None:

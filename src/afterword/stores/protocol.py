@@ -9,7 +9,7 @@ import msgspec
 
 from afterword.feedback.rows import FeedbackRow
 from afterword.model import FeedbackType
-from afterword.stores.rows import GenerationRow
+from afterword.stores.rows import GenerationRow, Stored
 
 
 class Query(msgspec.Struct, kw_only=True, frozen=True):
@@ -58,7 +58,7 @@ class Store(Protocol):
 
     def write(
         self, generations: Sequence[GenerationRow], feedback: Sequence[FeedbackRow]
-    ) -> list[FeedbackRow]:
+    ) -> Stored:
         """Make all of it durable in one transaction, or none of it.
 
         Generations merge with what is there. Feedback is returned as it is kept: a retry gives the
@@ -68,10 +68,6 @@ class Store(Protocol):
         ...
 
     def generation(self, data_id: str, project: str | None = None) -> GenerationRow | None: ...
-
-    def finished(self, data_ids: Sequence[str]) -> set[tuple[str, str]]:
-        """(project, ID) of those of these generations of which a finished record is kept."""
-        ...
 
     def by_ids(self, data_ids: Sequence[str]) -> list[GenerationRow]:
         """What is kept under these IDs, in whichever projects, in no order."""

@@ -43,7 +43,8 @@ class Call(msgspec.Struct, kw_only=True, omit_defaults=True):
     query: Query | None = None
 
 
-class Answer(msgspec.Struct):
-    """What every call is answered with."""
+class Answer(msgspec.Struct, omit_defaults=True):
+    """What every call is answered with; `known` is of ``write`` only, as `Stored` has it."""
 
     result: Any = None
+    known: list[tuple[str, str]] = []

@@ -8,6 +8,7 @@ that they win whenever they arrive, the later made over the earlier.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 import msgspec
@@ -53,6 +54,19 @@ class GenerationRow(msgspec.Struct, kw_only=True, gc=False):
     trace_id: str | None = None
     span_id: str | None = None
     patch: str | None = None
+
+
+class Stored(list[FeedbackRow]):
+    """What became of a write: its feedback as it is kept.
+
+    `known` names, by project and ID, the generations that had ended in the store before.
+    """
+
+    known: set[tuple[str, str]]
+
+    def __init__(self, feedback: Iterable[FeedbackRow], known: Iterable[tuple[str, str]]) -> None:
+        super().__init__(feedback)
+        self.known = set(known)
 
 
 COLUMNS: tuple[str, ...] = GenerationRow.__struct_fields__

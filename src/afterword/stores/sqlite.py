@@ -23,9 +23,9 @@ from afterword.feedback.rows import FeedbackRow
 from afterword.model import FeedbackType
 from afterword.stores import tombstones
 from afterword.stores.protocol import Query, as_json_definition, from_json_definition
-from afterword.stores.rows import GenerationRow
+from afterword.stores.rows import GenerationRow, Stored
 from afterword.stores.sqlite_files import SQL, Patience, errors_of, open_reader, open_writer
-from afterword.stores.sqlite_recovery import set_aside_files
+from afterword.stores.sqlite_recovery import log_bytes, set_aside_files
 from afterword.stores.sqlite_rows import (
     GENERATIONS_BY_IDS,
     SELECT_GENERATION,
@@ -66,6 +66,7 @@ class SqliteStore:
         self._lock = threading.RLock()
         self._patience = Patience()
         self._is_suspect, self._suspected_s = False, float("-inf")
+        self._commits, self._told_s = 0, float("-inf")
 
     @property
     def patience_s(self) -> float:
@@ -92,24 +93,19 @@ class SqliteStore:
 
     def write(
         self, generations: Sequence[GenerationRow], feedback: Sequence[FeedbackRow]
-    ) -> list[FeedbackRow]:
+    ) -> Stored:
         with self._transaction() as connection:
             removals = _removals(connection)
             generations = removals.admit(generations)
-            if generations:
-                put_generations(connection, generations)
-            return [
+            known = put_generations(connection, generations) if generations else ()
+            kept = [
                 put_feedback(connection, row) if removals.admits(row) else row for row in feedback
             ]
+        return Stored(kept, known)
 
     def generation(self, data_id: str, project: str | None = None) -> GenerationRow | None:
         with self._reading() as connection:
             return generation_of(connection, data_id, project)
-
-    def finished(self, data_ids: Sequence[str]) -> set[tuple[str, str]]:
-        with self._reading() as connection:
-            bindings = {"data_ids": to_json(list(data_ids))}
-            return set(connection.execute(SQL["finished"], bindings))
 
     def by_ids(self, data_ids: Sequence[str]) -> list[GenerationRow]:
         with self._reading() as connection:
@@ -270,10 +266,23 @@ class SqliteStore:
             try:
                 yield connection
                 connection.execute("COMMIT")
+                self._watch_log()
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+    def _watch_log(self) -> None:
+        """Now and again, see whether a reader holds back the log, so that it grows without end."""
+        self._commits += 1
+        if self._commits % _WATCHED_COMMITS == 0:
+            size_bytes = log_bytes(self.path)
+            if size_bytes > LOG_BYTES and time.monotonic() - self._told_s > _TOLD_AGAIN_S:
+                self._told_s = time.monotonic()
+                _LOGGER.warning(
+                    "the log of %s has grown to %d MB: a reader that does not end holds it back",
+                    self.path, size_bytes // 1_000_000,
+                )  # fmt: skip
 
     @contextmanager
     def _reading(self) -> Generator[apsw.Connection]:
@@ -328,6 +337,10 @@ class SqliteStore:
 
 _LOGGER = logging.getLogger("afterword")
 _LEAKED: list[Any] = []
+#: Beyond this size of the log the operator is told.
+LOG_BYTES = 64_000_000
+_WATCHED_COMMITS = 128
+_TOLD_AGAIN_S = 60.0
 #: To look at a file takes long when it is large, and may find nothing.
 _SUSPECTED_AGAIN_S = 60.0
 

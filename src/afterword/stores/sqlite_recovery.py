@@ -25,7 +25,7 @@ except ImportError:  # on Windows, where folders have no locks
 
 from afterword.errors import StoreBusy, StoreUnavailable
 
-__all__ = ["APPLICATION_ID", "IDENTITY", "alone", "look_at", "set_aside_files"]
+__all__ = ["APPLICATION_ID", "IDENTITY", "alone", "log_bytes", "look_at", "set_aside_files"]
 
 APPLICATION_ID = 0x41465457  # "AFTW", so that `file` and we know a file of ours
 #: The setting that a file and its log must agree on.
@@ -105,6 +105,11 @@ def look_at(path: str, newest: int, *, is_suspect: bool = False) -> None:
         pass  # another process has it open, and has looked, or whoever opens it next is told why
     finally:
         probe.close()
+
+
+def log_bytes(path: str) -> int:
+    """The size of a file's log; -1 where there is none."""
+    return _size_bytes(f"{path}-wal")
 
 
 def set_aside_files(path: str) -> list[str]:

@@ -12,6 +12,7 @@ from afterword.codec import to_json
 from afterword.feedback.current import current, repeated, surplus
 from afterword.feedback.rows import COLUMNS as FEEDBACK_COLUMNS
 from afterword.feedback.rows import FeedbackRow
+from afterword.model import TERMINAL_STATUSES
 from afterword.stores.rows import COLUMNS as GENERATION_COLUMNS
 from afterword.stores.rows import GenerationRow, merge, patched, waiting
 from afterword.stores.sqlite_files import SQL
@@ -21,7 +22,11 @@ GENERATIONS_BY_IDS = SELECT_GENERATION + SQL["by_ids"]
 _SELECT_FEEDBACK = f"{SQL['select_feedback']} "
 
 
-def put_generations(connection: apsw.Connection, rows: Sequence[GenerationRow]) -> None:
+def put_generations(
+    connection: apsw.Connection, rows: Sequence[GenerationRow]
+) -> set[tuple[str, str]]:
+    """Write a batch; gives the projects and IDs of those that had ended before."""
+    known: set[tuple[str, str]] = set()
     values = [_values(patched(row)) for row in rows]
     before = connection.total_changes()
     connection.execute("SAVEPOINT batch")
@@ -29,20 +34,29 @@ def put_generations(connection: apsw.Connection, rows: Sequence[GenerationRow]) 
     if connection.total_changes() - before != len(rows):
         # Some are there already, or twice in the batch: once more, one at a time.
         connection.execute("ROLLBACK TO batch")
+        ended_here: set[tuple[str, str]] = set()
         for row in rows:
-            _put_generation(connection, row)
+            key = (row.project, row.id)
+            if _put_generation(connection, row) and key not in ended_here:
+                known.add(key)
+            if row.status in TERMINAL_STATUSES:
+                ended_here.add(key)
     connection.execute("RELEASE batch")
     _settle_awaited(connection, rows)
+    return known
 
 
-def _put_generation(connection: apsw.Connection, row: GenerationRow) -> None:
+def _put_generation(connection: apsw.Connection, row: GenerationRow) -> bool:
+    """Write one; whether it is there already as having ended."""
     connection.execute(SQL["insert_generation"], _values(row))
-    if connection.changes() == 0:
-        old = generation_of(connection, row.id, row.project)
-        assert old is not None, "the row that stood in the way is there"
-        merged = merge(old, row)
-        if merged != old:
-            connection.execute(SQL["replace_generation"], _values(merged))
+    if connection.changes() > 0:
+        return False
+    old = generation_of(connection, row.id, row.project)
+    assert old is not None, "the row that stood in the way is there"
+    merged = merge(old, row)
+    if merged != old:
+        connection.execute(SQL["replace_generation"], _values(merged))
+    return old.status in TERMINAL_STATUSES
 
 
 def _settle_awaited(connection: apsw.Connection, rows: Sequence[GenerationRow]) -> None:

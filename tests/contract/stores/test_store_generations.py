@@ -179,19 +179,23 @@ def test_two_stores_of_one_url_see_the_same_unless_they_are_in_memory(store: Sto
     second.close()
 
 
-def test_finished_names_those_that_have_ended(store: Store) -> None:
-    ended, begun, awaited, unknown = new_id(), new_id(), new_id(), new_id()
-    store.write(
+def test_a_write_tells_which_generations_had_ended_before(store: Store) -> None:
+    ended, begun, awaited, fresh = new_id(), new_id(), new_id(), new_id()
+    first = store.write(
         [
             generation(ended),
             generation(ended, "q", status="cancelled"),
             generation(begun, status="running"),
+            generation(ended),  # again, but not before
         ],
         [feedback(awaited)],
     )
-    found = store.finished([ended, begun, awaited, unknown])
-    assert found == {("p", ended), ("q", ended)}
-    assert store.finished([]) == set()
+    assert first.known == set()
+    rows = [generation(data_id) for data_id in (ended, begun, awaited, fresh)]
+    again = store.write([*rows, *rows, generation(ended, "q")], [feedback(fresh)])
+    assert again.known == {("p", ended), ("q", ended)}
+    assert [said.data_id for said in again] == [fresh]
+    assert store.write(rows, []).known == {("p", row.id) for row in rows}
 
 
 def test_what_is_kept_under_ids_is_given_for_many_at_once(store: Store) -> None:

@@ -14,7 +14,7 @@ from afterword.delivery.halving import AWAY
 from afterword.feedback.rows import FeedbackRow
 from afterword.model import TERMINAL_STATUSES
 from afterword.stores.protocol import Store
-from afterword.stores.rows import GenerationRow
+from afterword.stores.rows import GenerationRow, Stored
 
 __all__ = ["Commits", "Written"]
 
@@ -24,19 +24,18 @@ _Request = tuple[list[GenerationRow], list[FeedbackRow], "Future[Written]"]
 
 
 class Written:
-    """What became of one request: its generations that were known already, and its feedback.
+    """What became of one request.
 
-    `repeated` are those of the known ones that had ended, and are here as having ended.
+    `stored` is as if it had been written alone. `duplicates` counts its generations that are there
+    already, `repeated` are those of them that say how they ended.
     """
 
-    __slots__ = ("duplicates", "feedback", "repeated")
+    __slots__ = ("duplicates", "repeated", "stored")
 
-    def __init__(
-        self, duplicates: int, repeated: list[GenerationRow], feedback: list[FeedbackRow]
-    ) -> None:
+    def __init__(self, duplicates: int, repeated: list[GenerationRow], stored: Stored) -> None:
         self.duplicates = duplicates
         self.repeated = repeated
-        self.feedback = feedback
+        self.stored = stored
 
 
 class Commits:
@@ -95,18 +94,17 @@ class Commits:
 
     def _write(self, requests: Sequence[_Request]) -> None:
         generations = [row for rows, _, _ in requests for row in rows]
-        known: set[tuple[str, str]] = set()
-        if generations:
-            known = self._store.finished([row.id for row in generations])
         kept = self._store.write(generations, [row for _, rows, _ in requests for row in rows])
+        known = kept.known
         self.commits += 1
         start = 0
         for rows, feedback, future in requests:
+            before = {key for row in rows if (key := (row.project, row.id)) in known}
             duplicates, repeated = _known(rows, known)
             self.accepted += len(rows) - duplicates
             self.duplicates += duplicates
             end = start + len(feedback)
-            future.set_result(Written(duplicates, repeated, kept[start:end]))
+            future.set_result(Written(duplicates, repeated, Stored(kept[start:end], before)))
             start = end
 
     def _write_apart(self, requests: Sequence[_Request]) -> None:

@@ -58,7 +58,7 @@ class FeedbackDesk:
                 # reads from another server of this store must find what was answered with 200.
                 rows = [row for group in groups for row in group]
                 written = await arriving(service.commits.submit([], rows))
-                kept = answers(groups, Kept(written.feedback))
+                kept = answers(groups, Kept(written.stored))
             return answer({"feedback": [feedback_json(said) for said in kept]})
 
     def _groups(self, entries: list[dict[str, Any]], access: Access) -> list[list[FeedbackRow]]:

@@ -32,7 +32,7 @@ from afterword.server.api.service import Service, not_found
 from afterword.server.auth import Access, authorize
 from afterword.stores.protocol import Store, as_json_definition, from_json_definition
 from afterword.stores.remote import MEDIA_TYPE, Answer, Call, Rows
-from afterword.stores.rows import GenerationRow
+from afterword.stores.rows import GenerationRow, Stored
 
 __all__ = ["RemoteStore"]
 
@@ -62,7 +62,8 @@ class RemoteStore:
         """One call, by its name."""
         name = request.path_params["name"]
         if name == "write":
-            return _answer(await self._write(request))
+            stored = await self._write(request)
+            return Response(_encode(Answer(stored, list(stored.known))), media_type=MEDIA_TYPE)
         if name not in _CALLS:
             raise not_found(f"The store has no call {name[:100]}.")
         scopes, work = _CALLS[name]
@@ -75,7 +76,7 @@ class RemoteStore:
             return _answer(work(store, call))
         return _answer(await run_in_threadpool(work, store, call))
 
-    async def _write(self, request: Request) -> list[FeedbackRow]:
+    async def _write(self, request: Request) -> Stored:
         access = await authorize(request, "ingest", "feedback")
         data = await self._service.bodies.read(request, MEDIA_TYPE)
         with self._service.bodies.holding(len(data)):
@@ -89,8 +90,8 @@ class RemoteStore:
                 check_generation(row, index, access.project)
             for index, said in enumerate(rows.feedback):
                 check_feedback(said, index, access.project)
-            written = await arriving(self._service.commits.submit(rows.generations, rows.feedback))
-            return written.feedback
+            commits = self._service.commits
+            return (await arriving(commits.submit(rows.generations, rows.feedback))).stored
 
 
 def check_generation(row: GenerationRow, index: int, project: str | None) -> None:
@@ -219,7 +220,6 @@ _CALLS: Mapping[str, tuple[tuple[str, ...], _Work]] = {
     "generation": (
         ("read", "feedback"), lambda store, call: store.generation(call.data_id, call.project)
     ),
-    "finished": (_ANY_READER, lambda store, call: store.finished(call.data_ids)),
     "by_ids": (("read",), lambda store, call: store.by_ids(call.data_ids)),
     "project_of": (_ANY_READER, lambda store, call: store.project_of(call.data_id)),
     "generations": (("read",), _generations),

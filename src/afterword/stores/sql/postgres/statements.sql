@@ -60,11 +60,6 @@ WHERE (k.id, k.project) IN (SELECT * FROM unnest(%(ids)s::text[], %(projects)s::
 JOIN generation_keys AS k ON k.id = g.id AND k.project = g.project AND k.created_at = g.created_at
 WHERE k.id = ANY(%(data_ids)s);
 
--- name: finished
-SELECT g.project, g.id FROM generations AS g
-JOIN generation_keys AS k ON k.id = g.id AND k.project = g.project AND k.created_at = g.created_at
-WHERE k.id = ANY(%(data_ids)s) AND g.status NOT IN ('waiting', 'running');
-
 -- name: project_of
 SELECT g.project, g.status FROM generations AS g
 JOIN generation_keys AS k ON k.id = g.id AND k.project = g.project AND k.created_at = g.created_at

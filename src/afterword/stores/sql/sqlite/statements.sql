@@ -28,10 +28,6 @@ ORDER BY g.status = 'waiting', g.created_at LIMIT 1;
 -- name: by_ids
 WHERE g.id IN (SELECT value FROM json_each(:data_ids));
 
--- name: finished
-SELECT project, id FROM generations
-WHERE id IN (SELECT value FROM json_each(:data_ids)) AND status NOT IN ('waiting', 'running');
-
 -- name: project_of
 SELECT project, status FROM generations WHERE id = :id
 ORDER BY status = 'waiting', project <> :project, created_at LIMIT 1;
