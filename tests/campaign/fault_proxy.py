@@ -23,6 +23,7 @@ import msgspec
 
 WAIT_S = 30.0
 _LIMIT_BYTES = 64_000_000
+_TLS_HELLO = b"\x16"
 
 
 @dataclass(frozen=True)
@@ -105,13 +106,15 @@ class FaultProxy:
         #: What to answer instead of the server; None leaves it to the server.
         self.script: Callable[[Request], Reply | None] = lambda request: None
         self.requests: list[Request] = []
-        #: Connections that came, handshakes that failed, and bytes that went out.
+        #: Connections that came, TLS handshakes that began, and bytes that went out.
         self.connections = 0
-        self.failed_handshakes = 0
+        self.greetings = 0
         self.sent_bytes = 0
         self.kept_back: list[Request] = []
         self._upstream = None if upstream is None else urlsplit(upstream)
         self._tls = tls
+        if tls is not None:
+            tls.sni_callback = self._greeted
         self._came = threading.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -144,6 +147,11 @@ class FaultProxy:
             )
             return [request for request in self.requests if wanted(request)]
 
+    def await_greetings(self, count: int) -> None:
+        """Wait until so many have come."""
+        with self._came:
+            assert self._came.wait_for(lambda: self.greetings >= count, WAIT_S), self.greetings
+
     def deliver_kept_back(self) -> None:
         """Let what was kept back by `reorder` arrive now, the last first."""
         while self.kept_back:
@@ -158,13 +166,14 @@ class FaultProxy:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-        self._loop.set_exception_handler(self._note)
         self._server = await asyncio.start_server(
             connected, sock=self._listener, ssl=self._tls, limit=_LIMIT_BYTES, backlog=256
         )
 
-    def _note(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        self.failed_handshakes += isinstance(context.get("exception"), OSError)
+    def _greeted(self, *hello: object) -> None:
+        with self._came:
+            self.greetings += 1
+            self._came.notify_all()
 
     async def _close(self) -> None:
         self._server.close()
@@ -220,7 +229,10 @@ class FaultProxy:
     async def _read(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> Request | None:
-        head = await reader.readuntil(b"\r\n\r\n")
+        first = await reader.readexactly(1)
+        if first == _TLS_HELLO:
+            return None
+        head = first + await reader.readuntil(b"\r\n\r\n")
         at_s = time.monotonic()
         request = Request(head[:-2], b"", at_s)
         length = int(request.headers.get("content-length", "0"))
