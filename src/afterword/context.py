@@ -77,7 +77,7 @@ class Trail:
 
     __slots__ = (
         "__weakref__", "_before", "_owner", "_reserved", "_session", "_user", "client_gone", "data_id",
-        "data_ids", "done", "metadata", "parent", "subject", "trail", "upcoming",
+        "data_ids", "done", "metadata", "parent", "subject", "upcoming",
     )  # fmt: skip
 
     def __init__(
@@ -91,7 +91,6 @@ class Trail:
         self.data_id: str | None = None
         self.done = False
         self.parent: Active | None = None
-        self.trail = self
         self.data_ids: list[str] = []
         self.metadata = dict(metadata) if metadata else None
         self._user = user
@@ -108,6 +107,11 @@ class Trail:
         self.subject: Any = None
 
     @property
+    def trail(self) -> Trail:
+        """Itself. Kept as a value, only the garbage collector could free it."""
+        return self
+
+    @property
     def last(self) -> str | None:
         """The data ID of the most recent outermost generation begun here, or None."""
         return self.data_ids[-1] if self.data_ids else None
@@ -115,22 +119,20 @@ class Trail:
     @property
     def user(self) -> str | None:
         """The end user, or None. A callable given as user is asked until it knows one."""
-        if callable(self._user):
-            found = self._user()
-            if found is None:
-                return None
-            self._user = str(found)
-        return self._user
+        return self._asked("_user")
 
     @property
     def session(self) -> str | None:
         """The session, or None. A callable given as session is asked until it knows one."""
-        if callable(self._session):
-            found = self._session()
-            if found is None:
-                return None
-            self._session = str(found)
-        return self._session
+        return self._asked("_session")
+
+    def _asked(self, field: str) -> str | None:
+        known: Any = getattr(self, field)
+        if callable(known):
+            known = known()
+            if known is not None:
+                setattr(self, field, known := str(known))
+        return cast("str | None", known)
 
     def reserve(self) -> str:
         """The data ID that the next outermost generation begun here will take."""

@@ -31,6 +31,7 @@ _CLASSES = ("Coroutine", "Source", "Step", "Stream", "Trail", "_Owner")
 _RUNS_THE_USERS_CODE = {
     "capture.kinds.call_plain", "capture.kinds.call_async", "capture.kinds.call_stream",
     "capture.steps.drive", "capture.steps.resume", "capture.steps.steps_of",
+    "capture.steps.sending", "capture.steps.throwing",
     "capture.steps.Step.__await__", "capture.results.Coroutine.__await__", "capture.results._await",
     "capture.streams._next", "capture.streams._step", "capture.streams._send",
     "capture.streams._iter", "capture.streams._aiter", "capture.streams._iterator",

@@ -13,13 +13,13 @@ from afterword.asgi.tokens import (
     MAX_DATA_IDS,
     Keyring,
     mint,
+    random_bytes,
     subject_bytes,
 )
 from afterword.client import Client
 from afterword.context import Trail, current_trail
 from afterword.default import default_client
 from afterword.errors import InvalidInput, NoGenerationInContext
-from afterword.ids import new_id
 
 
 class Issuer:
@@ -77,15 +77,14 @@ class Issuer:
 
 def _subject(trail: Trail, keyring: Keyring) -> tuple[bytes, bool]:
     """Who will rate, and whether that is a user whose name is known."""
-    secret = keyring[0][1]
     user = trail.user
     if user is not None:
-        return subject_bytes(secret, "user", user), True
+        return subject_bytes(keyring[0][1], "user", user), True
     if trail.subject is None:
         session = trail.session
-        # The digest of a fresh ID is as good as random bytes, and asks the system for none.
-        kind, name = ("anonymous", new_id()) if session is None else ("session", session)
-        trail.subject = subject_bytes(secret, kind, name)
+        trail.subject = (
+            random_bytes() if session is None else subject_bytes(keyring[0][1], "session", session)
+        )
     return trail.subject, False
 
 

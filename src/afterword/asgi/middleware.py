@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
@@ -28,6 +28,10 @@ TOKEN_HEADER = "Afterword-Feedback-Token"  # noqa: S105 - a header's name
 _SECRET_WAIT_S = 0.5
 _OURS = (DATA_ID_HEADER.lower().encode(), TOKEN_HEADER.lower().encode())
 _EXPOSE = b"access-control-expose-headers"
+_ALLOW_ORIGIN = b"access-control-allow-origin"
+_CACHE_CONTROL = b"cache-control"
+#: The headers that say whether and how to announce; the others are not looked at.
+_TELLING = frozenset((*_OURS, _EXPOSE, _ALLOW_ORIGIN, _CACHE_CONTROL, b"content-length"))
 
 Header = tuple[bytes, bytes]
 
@@ -70,20 +74,17 @@ class FeedbackMiddleware:
         self._issuer = Issuer(client, ttl_s=token_ttl_s, types=types)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        issuer_before = get_issuer()
-        set_issuer(self._issuer)
-        try:
-            if scope["type"] == "http":
-                await self._http(scope, receive, send)
-            else:
+        if scope["type"] != "http":
+            issuer_before = get_issuer()
+            set_issuer(self._issuer)
+            try:
                 await self.app(scope, receive, send)
-        finally:
-            set_issuer(issuer_before)
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+            finally:
+                set_issuer(issuer_before)
+            return
         trail = Trail(
-            user=self._asker("user", self._user, scope),
-            session=self._asker("session", self._session, scope),
+            user=None if self._user is None else self._asker("user", self._user, scope),
+            session=None if self._session is None else self._asker("session", self._session, scope),
         )
 
         async def listen() -> Message:
@@ -94,14 +95,24 @@ class FeedbackMiddleware:
 
         async def announce(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = await self._announced(message, scope, trail)
+                try:
+                    message = _with_headers_to_read(message)
+                    head = Head(message, scope)
+                    data_id = head.announceable(trail)
+                    if data_id is not None:
+                        ready = self._issuer.client.has_keyring or await self._secret_came()
+                        token = self._issuer.token(trail, data_id) if ready else None
+                        message = head.announcing(data_id, token)
+                except Exception as error:
+                    self._note("announcing a generation", error)
             try:
                 await send(message)
             except OSError:
                 trail.client_gone = True
                 raise
 
-        before = get_active()
+        issuer_before, before = get_issuer(), get_active()
+        set_issuer(self._issuer)
         set_active(trail)
         try:
             await self.app(scope, listen, announce)
@@ -109,13 +120,11 @@ class FeedbackMiddleware:
             trail.done = True
             if get_active() is trail:
                 set_active(before)
+            set_issuer(issuer_before)
 
     def _asker(
-        self, name: str, ask: Callable[[Scope], str | None] | None, scope: Scope
-    ) -> Callable[[], str | None] | None:
-        if ask is None:
-            return None
-
+        self, name: str, ask: Callable[[Scope], str | None], scope: Scope
+    ) -> Callable[[], str | None]:
         def asked() -> str | None:
             try:
                 return _name(ask(scope))
@@ -125,39 +134,12 @@ class FeedbackMiddleware:
 
         return asked
 
-    async def _announced(self, message: Message, scope: Scope, trail: Trail) -> Message:
-        """The message with our headers, or the same one when there is nothing to announce."""
-        try:
-            headers = message.get("headers", ())
-            if not isinstance(headers, (list, tuple)):
-                # ASGI allows what can be read only once.
-                headers = list(headers)
-                message = {**message, "headers": headers}
-            if not _may_announce(message["status"], headers, scope["method"]):
-                return message
-            data_id = _announceable(headers, trail)
-            if data_id is None:
-                return message
-            ours = [(_OURS[0], data_id.encode("ascii"))]
-            token = await self._token(trail, data_id)
-            if token is not None:
-                ours.append((_OURS[1], token.encode("ascii")))
-            if _is_cross_origin(headers, scope):
-                headers = _exposing(headers)
-            return {**message, "headers": [*headers, *ours]}
-        except Exception as error:
-            self._note("announcing a generation", error)
-            return message
-
-    async def _token(self, trail: Trail, data_id: str) -> str | None:
+    async def _secret_came(self) -> bool:
+        """Ask the store for the secret; a response does not wait for a store that is away."""
         client = self._issuer.client
-        if not client.has_keyring:
-            # A response must not wait for a store that is away.
-            with anyio.move_on_after(_SECRET_WAIT_S):
-                await anyio.to_thread.run_sync(client.keyring, abandon_on_cancel=True)
-            if not client.has_keyring:
-                return None
-        return self._issuer.token(trail, data_id)
+        with anyio.move_on_after(_SECRET_WAIT_S):
+            await anyio.to_thread.run_sync(client.keyring, abandon_on_cancel=True)
+        return client.has_keyring
 
     def _note(self, what: str, error: Exception) -> None:
         try:
@@ -182,60 +164,89 @@ def _name(found: Any) -> str | None:
     raise TypeError(f"expected text or None, got {type(found).__name__}")
 
 
-def _may_announce(status: int, headers: Iterable[Header], method: str) -> bool:
-    """Whether the response is one that a client sees fresh, and the app has not announced itself."""
-    if status < 200 or status in (204, 304) or method == "HEAD":
-        return False
-    directives: dict[bytes, bytes] = {}
-    for name, value in headers:
-        lower = name.lower()
-        if lower in _OURS:
-            return False
-        if lower == b"cache-control":
-            for part in value.lower().split(b","):
-                directive, _, argument = part.strip().partition(b"=")
-                directives[directive] = argument.strip(b'"')
-    return not _is_shared(directives)
+def _with_headers_to_read(message: Message) -> Message:
+    """The message, its headers such that they can be read more than once, which ASGI does not ask for."""
+    headers = message.get("headers", ())
+    if isinstance(headers, (list, tuple)):
+        return message
+    return {**message, "headers": list(headers)}
 
 
-def _is_shared(directives: dict[bytes, bytes]) -> bool:
+class Head:
+    """The start of a response, and what its headers tell of whether and how to announce."""
+
+    __slots__ = ("_message", "_scope", "_telling")
+
+    def __init__(self, message: Message, scope: Scope) -> None:
+        self._message = message
+        self._scope = scope
+        self._telling: dict[bytes, bytes] = {}
+        for name, value in message.get("headers", ()):
+            lower = name.lower()
+            if lower in _TELLING:
+                before = self._telling.get(lower)
+                self._telling[lower] = value if before is None else before + b"," + value
+
+    def announceable(self, trail: Trail) -> str | None:
+        """The data ID to announce; None when there is none, or the response is none that clients see fresh.
+
+        What the app has announced itself stays.
+        """
+        status, telling = self._message["status"], self._telling
+        if status < 200 or status in (204, 304) or self._scope["method"] == "HEAD":
+            return None
+        if _OURS[0] in telling or _OURS[1] in telling:
+            return None
+        if _CACHE_CONTROL in telling and _is_shared(telling[_CACHE_CONTROL]):
+            return None
+        if b"content-length" in telling:
+            return trail.last
+        return trail.upcoming or trail.last or trail.reserve()
+
+    def announcing(self, data_id: str, token: str | None) -> Message:
+        """The message with our headers, for pages of other origins too."""
+        headers = [*self._message.get("headers", ()), (_OURS[0], data_id.encode("ascii"))]
+        if token is not None:
+            headers.append((_OURS[1], token.encode("ascii")))
+        # A CORS middleware outside of this one adds its headers later.
+        if _ALLOW_ORIGIN in self._telling or _comes_from_elsewhere(self._scope):
+            _expose(headers, self._telling.get(_EXPOSE, b""))
+        return {**self._message, "headers": headers}
+
+
+def _is_shared(control: bytes) -> bool:
     """Whether a shared cache may give the response to others, by RFC 9111."""
+    directives: dict[bytes, bytes] = {}
+    for part in control.lower().split(b","):
+        directive, _, argument = part.strip().partition(b"=")
+        directives[directive] = argument.strip(b'"')
     if b"no-store" in directives or directives.get(b"private") == b"":
         return False
     lasting = directives.get(b"max-age", b"").strip(b"0 ") != b""
     return lasting or not directives.keys().isdisjoint((b"public", b"s-maxage", b"immutable"))
 
 
-def _announceable(headers: Iterable[Header], trail: Trail) -> str | None:
-    if any(name.lower() == b"content-length" for name, _ in headers):
-        return trail.last
-    return trail.upcoming or trail.last or trail.reserve()
-
-
-def _is_cross_origin(headers: Iterable[Header], scope: Scope) -> bool:
-    if any(name.lower() == b"access-control-allow-origin" for name, _ in headers):
-        return True
-    # A CORS middleware outside of this one adds its headers later.
-    asked = dict(scope["headers"])
-    origin, host = asked.get(b"origin"), asked.get(b"host")
+def _comes_from_elsewhere(scope: Scope) -> bool:
+    origin = host = None
+    for name, value in scope["headers"]:
+        if name == b"origin":
+            origin = value
+        elif name == b"host":
+            host = value
     return origin is not None and origin.partition(b"://")[2] != host
 
 
-def _exposing(headers: Iterable[Header]) -> list[Header]:
-    """The headers, with ours among those that pages of other origins may read."""
-    out = list(headers)
-    places = [place for place, (name, _) in enumerate(out) if name.lower() == _EXPOSE]
-    exposed = b",".join(out[place][1] for place in places).lower()
-    named = {name.strip() for name in exposed.split(b",")}
+def _expose(headers: list[Header], exposed: bytes) -> None:
+    """Name our headers among those that pages of other origins may read."""
+    named = {name.strip() for name in exposed.lower().split(b",")}
     # A star is no wildcard on requests with credentials, so ours are named beside it.
     missing = [
         name for name in (DATA_ID_HEADER, TOKEN_HEADER) if name.lower().encode() not in named
     ]
     if missing:
         added = ", ".join(missing).encode()
-        if places:
-            name, value = out[places[0]]
-            out[places[0]] = (name, value + b", " + added)
-        else:
-            out.append((_EXPOSE, added))
-    return out
+        for place, (name, value) in enumerate(headers):
+            if name.lower() == _EXPOSE:
+                headers[place] = (name, value + b", " + added)
+                return
+        headers.append((_EXPOSE, added))

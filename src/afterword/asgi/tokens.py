@@ -13,14 +13,13 @@ import binascii
 import hashlib
 import hmac
 import re
-import secrets
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import msgspec
+from uuid_utils import UUID, uuid7
 
 from afterword.errors import InvalidInput, TokenRejected
 
@@ -33,7 +32,6 @@ SKEW_S = 60
 Keyring = Sequence[tuple[str, bytes]]
 
 _SHAPE = re.compile(r"aw1\.([A-Za-z0-9_-]{1,16})\.([A-Za-z0-9_-]{1,400})\.([A-Za-z0-9_-]{43})\Z")
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
 _SUBJECT_BYTES = 12
 _MAC_CHARS = 43
 _NO_SECRET = b"no such key"
@@ -97,12 +95,14 @@ def mint(
     key_id, secret = keyring[0]
     expires_s = now_s + min(ttl_s, MAX_TTL_S)
     rater = bytes_of(subject) if isinstance(subject, str) else subject
-    for kept in range(min(len(data_ids), MAX_DATA_IDS), 0, -1):
+    allowed = None if types is None else list(types)
+    shorts = [short_id(data_id) for data_id in data_ids[:MAX_DATA_IDS]]
+    while shorts:
         payload = _Payload(
             audience="feedback",
             project=project,
-            data_ids=[short_id(data_id) for data_id in data_ids[:kept]],
-            types=None if types is None else list(types),
+            data_ids=shorts,
+            types=allowed,
             subject=rater,
             bound=bound,
             issued_s=now_s,
@@ -111,6 +111,7 @@ def mint(
         signed = f"aw1.{key_id}.{base64_of(_pack(payload))}"
         if len(signed) + 1 + _MAC_CHARS <= MAX_CHARS:
             return f"{signed}.{_mac(secret, signed)}"
+        shorts.pop()
     raise InvalidInput(
         f"a token has at most {MAX_CHARS} characters: name fewer types, or shorten the project",
         field="types",
@@ -165,9 +166,18 @@ def subject_bytes(secret: bytes, kind: str, name: str) -> bytes:
     return digest(secret, b"afterword feedback-subject/1", text)[:_SUBJECT_BYTES]
 
 
+def random_bytes() -> bytes:
+    """The bytes of a subject for someone nobody knows: 74 random bits, and some of the time.
+
+    Those of a fresh UUIDv7, since these come from a generator that seldom asks the system for more;
+    asking it lets go of the interpreter's lock, which is waited for again on a busy server.
+    """
+    return uuid7().bytes[-_SUBJECT_BYTES:]
+
+
 def random_subject() -> str:
     """A subject for someone nobody knows."""
-    return base64_of(secrets.token_bytes(_SUBJECT_BYTES))
+    return base64_of(random_bytes())
 
 
 def _mac(secret: bytes, signed: str) -> str:
@@ -196,8 +206,12 @@ def _keyed(secret: bytes, purpose: bytes) -> tuple[Any, Any]:
 
 
 def short_id(data_id: str) -> bytes | str:
-    """A data ID as it travels: a UUID as its 16 bytes."""
-    return bytes.fromhex(data_id.replace("-", "")) if _UUID.match(data_id) else data_id
+    """A data ID as it travels: a UUID, in the spelling that comes back, as its 16 bytes."""
+    try:
+        found = UUID(data_id)
+    except ValueError:
+        return data_id
+    return found.bytes if str(found) == data_id else data_id
 
 
 def long_id(data_id: Any) -> str:
@@ -207,7 +221,7 @@ def long_id(data_id: Any) -> str:
         ValueError: it is none.
     """
     if isinstance(data_id, bytes):
-        return str(uuid.UUID(bytes=data_id))
+        return str(UUID(bytes=data_id))
     if isinstance(data_id, str):
         return data_id
     raise ValueError("a data ID is text or the bytes of a UUID")

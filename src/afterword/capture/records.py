@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -24,6 +25,8 @@ from afterword.stores.rows import GenerationRow
 CALL_BYTES = 600
 #: Values of `Call.room` that say why no more chunks are kept.
 UNWANTED, OVERFULL = -1, -2
+
+_NAME_CHARS = 64
 
 
 class Spec:
@@ -177,7 +180,7 @@ def _inputs(call: Call, packed: dict[str, Any], redactor: Redactor) -> str | Non
             packed["inputs"] = value
         if type(value) is list or name.startswith("$"):
             break
-        members.append(f"{to_json(name)}:{json_of(value)}")
+        members.append(f"{_quoted(name)}:{json_of(value)}")
     else:
         text = f"{{{','.join(members)}}}"
         if not redactor.may_change(text):
@@ -187,6 +190,14 @@ def _inputs(call: Call, packed: dict[str, Any], redactor: Redactor) -> str | Non
         for name, value in bound.items()
     }
     return to_text(snapshot(values), redactor)
+
+
+def _quoted(name: str) -> str:
+    """An argument's name as JSON. Names are few, and short where they are a function's own."""
+    return _quoted_once(name) if len(name) <= _NAME_CHARS else to_json(name)
+
+
+_quoted_once = lru_cache(maxsize=4096)(to_json)
 
 
 def _output(call: Call, packed: dict[str, Any], notes: dict[str, Any]) -> Any:

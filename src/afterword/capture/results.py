@@ -282,6 +282,7 @@ def follow(
     coroutine.known = known
     coroutine.logged = logged
     coroutine.is_over = False
+    coroutine.settling = None
     if type(awaitable) is types.CoroutineType:
         return coroutine
     kind = type(awaitable)

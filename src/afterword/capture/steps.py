@@ -135,18 +135,16 @@ def resume(follower: Follower, act: Callable[..., Any], *values: Any) -> Any:
 
 def sending(follower: Follower) -> Callable[[Any], Any]:
     """`send` of an awaitable that is stepped by hand."""
-    settling: Settling | None = getattr(follower, "settling", None)
-    if settling is not None:
-        return settling.send
+    if follower.settling is not None:
+        return follower.settling.send
     # Made of C, so that tasks find one frame of ours in a traceback.
     return functools.partial(resume, follower, follower.awaitable.send)
 
 
 def throwing(follower: Follower) -> Callable[..., Any]:
     """`throw` of an awaitable that is stepped by hand."""
-    settling: Settling | None = getattr(follower, "settling", None)
-    if settling is not None:
-        return settling.throw
+    if follower.settling is not None:
+        return follower.settling.throw
     return functools.partial(resume, follower, follower.awaitable.throw)
 
 
@@ -225,6 +223,7 @@ def step(awaitable: Any, stream: Any, call: Call) -> Step:
     made.awaitable = awaitable
     made.stream = stream
     made.call = call
+    made.settling = None
     return made
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 import threading
 import time
 import uuid
+import weakref
 from typing import Any
 
 import anyio
@@ -336,3 +338,21 @@ async def test_a_generation_after_the_response_is_not_in_its_trail(client: Clien
         later()
     assert len(own.data_ids) == 1
     assert trails[0].data_ids == []
+
+
+async def test_a_request_is_let_go_of_without_the_garbage_collector(client: Client) -> None:
+    """Its trail holds on to the request, and a busy server makes thousands of them a second."""
+    held: list[weakref.ref[Any]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        held.append(weakref.ref(current_trail()))
+        await responding(client, SIZED)(scope, receive, send)
+
+    whole = FeedbackMiddleware(app, client=client, user=lambda scope: scope["path"])
+    gc.disable()
+    try:
+        await respond(whole)
+        client.flush()
+        assert [found() for found in held] == [None]
+    finally:
+        gc.enable()
