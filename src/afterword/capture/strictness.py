@@ -20,7 +20,7 @@ LONGEST_S = 10.0
 
 def wait(call: Call) -> None:
     """Block until the record is durable, or is known not to be, which counts as a fault."""
-    waiter, call.waiter = call.waiter, None
+    waiter = call.waiter  # which the recorder's thread may not have seen yet
     if waiter is not None:
         try:
             is_durable = waiter.result(LONGEST_S)
@@ -39,13 +39,12 @@ def waiting(call: Call) -> Generator[Any, Any, None]:
     except RuntimeError:  # another kind of loop runs here
         wait(call)
         return
-    call.waiter = None
     _note(call, (yield from arrival.__await__()))
 
 
 async def settled(call: Call) -> None:
     """Return once the record is durable, or is known not to be."""
-    waiter, call.waiter = call.waiter, None
+    waiter = call.waiter
     if waiter is not None:
         try:
             arrival: asyncio.Future[bool] = arriving(waiter)
@@ -86,5 +85,6 @@ class Settling:
 
 
 def _note(call: Call, is_durable: bool) -> None:
+    call.waiter = None
     if not is_durable:
         call.client.faults.note("making a generation durable", DeliveryError())
