@@ -22,6 +22,7 @@ class Load:
     p50_ms: float
     p99_ms: float
     refused: int
+    requests: int
 
 
 def request(path: str, body: bytes = b"", headers: str = "") -> bytes:
@@ -66,7 +67,7 @@ async def _run(port: int, requests: list[bytes], connections: int) -> Load:
     await asyncio.gather(*[connection() for _ in range(connections)])
     spent_s = time.perf_counter() - started_s
     cuts = statistics.quantiles(took_ms, n=100)
-    return Load(len(requests) / spent_s, cuts[49], cuts[98], refused)
+    return Load(len(requests) / spent_s, cuts[49], cuts[98], refused, len(requests))
 
 
 async def _answer(reader: asyncio.StreamReader) -> int:
