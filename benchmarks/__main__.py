@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyperf
 
-from benchmarks import feedback, payloads, process, tails, web
+from benchmarks import feedback, overload, payloads, process, tails, web
 from benchmarks.calls import KINDS
 
 ROOT = Path(__file__).parents[1]
@@ -80,6 +80,16 @@ def worst_payload() -> list[tuple[str, ...]]:
     ]
 
 
+def under_overload() -> list[tuple[str, ...]]:
+    found = overload.measured()
+    told = f"{found.offered:.0f}/s offered, {found.capacity:.0f}/s taken, {found.dropped} dropped"
+    law = "counts add up" if found.adds_up else "COUNTS DO NOT ADD UP"
+    return [
+        ("memory grown in a minute of twice the load, MB", "", "", f"{found.growth_mb:.0f}", told, "77 MB"),
+        ("the law of conservation under it", "", "", law, "", "exact"),
+    ]  # fmt: skip
+
+
 def durable_feedback() -> list[tuple[str, ...]]:
     found = feedback.measured()
     return [
@@ -98,6 +108,7 @@ def main() -> None:
         *single_calls(),
         *whole_process(),
         *worst_payload(),
+        *under_overload(),
         *durable_feedback(),
         *web.rows(),
     ]
