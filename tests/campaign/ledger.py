@@ -143,7 +143,7 @@ def held_in_postgres(url: str) -> Held:
         generations = connection.execute(
             "SELECT id, inputs, output FROM generations WHERE status <> 'waiting'"
         ).fetchall()
-        statements = connection.execute("SELECT data_id, type, value, user FROM feedback")
+        statements = connection.execute('SELECT data_id, type, value, "user" FROM feedback')
         rows = [_generation_row(*row) for row in generations]
         rows += [_feedback_row(*row) for row in statements.fetchall()]
     return Held(rows)

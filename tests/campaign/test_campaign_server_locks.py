@@ -53,7 +53,7 @@ def soak(
     deadline_s = time.monotonic() + seconds
     looks = 0
     while time.monotonic() < deadline_s:
-        time.sleep(seconds / 8)
+        time.sleep(seconds / 12)
         if looks == 6:
             pinned.execute("COMMIT")
         locker.execute("BEGIN EXCLUSIVE")
@@ -79,7 +79,7 @@ def test_f32_writers_a_pinned_log_checkpoints_and_exclusive_locks_lose_nothing(
     tmp_path: Path,
 ) -> None:
     with figures.run("F32") as run:
-        soak(tmp_path, run, seconds=4.0, exclusive_s=0.2)
+        soak(tmp_path, run, seconds=3.0, exclusive_s=0.2)
 
 
 @pytest.mark.long

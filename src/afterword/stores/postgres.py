@@ -36,6 +36,8 @@ from afterword.stores.postgres_rows import (
 from afterword.stores.postgres_schema import (
     REMOVAL_LOCK,
     Connection,
+    borrowed,
+    connected,
     errors_of,
     make_partition,
     migrate,
@@ -254,20 +256,16 @@ class PostgresStore:
     def _connected(self) -> Generator[Connection]:
         with errors_of(self.url):
             pool = self._pool or self._opened()
-            with pool.connection() as connection:
+            with borrowed(pool) as connection:
                 yield connection
 
     def _opened(self) -> ConnectionPool[Connection]:
         with self._lock:
             if self._pool is None:
-                pool = open_pool(self._url)
-                try:
-                    with pool.connection() as connection:
-                        migrate(connection, self.url)
-                except BaseException:
-                    pool.close(timeout=1.0)
-                    raise
-                self._pool = pool
+                # Without the pool, which would not tell why there is no connection.
+                with connected(self._url) as connection:
+                    migrate(connection, self.url)
+                self._pool = open_pool(self._url)
             return self._pool
 
     def _make_partitions(self, times: Sequence[int]) -> None:

@@ -43,19 +43,52 @@ def without_password(url: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{place}"))
 
 
+_SETTINGS = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "afterword"}
+
+
+def connected(url: str) -> Connection:
+    """One connection, or at once the reason why there is none."""
+    return psycopg.connect(url, **cast("Any", _SETTINGS))
+
+
 def open_pool(url: str) -> ConnectionPool[Connection]:
-    """A pool of checked connections, opened when it is first needed."""
+    """A pool of connections, opened when it is first needed; take them with `borrowed`."""
     return ConnectionPool(
         url,
-        kwargs={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "afterword"},
+        kwargs=_SETTINGS,
         min_size=0,
         max_size=POOL_SIZE,
         timeout=CONNECT_TIMEOUT_S,
         reconnect_timeout=CONNECT_TIMEOUT_S,
         open=True,
-        check=ConnectionPool[Connection].check_connection,
         name="afterword",
     )
+
+
+@contextmanager
+def borrowed(pool: ConnectionPool[Connection]) -> Generator[Connection]:
+    """A connection that works now.
+
+    The pool would check it, too, but waits a second and more between one that was cut and the next,
+    and after a restart all of them are.
+    """
+    for _ in range(POOL_SIZE):
+        with pool.connection() as connection:
+            if not _works(connection):
+                connection.close()  # so that the pool makes another
+                continue
+            yield connection
+            return
+    with pool.connection() as connection:
+        yield connection
+
+
+def _works(connection: Connection) -> bool:
+    try:
+        ConnectionPool.check_connection(connection)
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def migrate(connection: Connection, shown: str) -> None:
