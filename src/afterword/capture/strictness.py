@@ -68,20 +68,24 @@ class Settling:
         try:
             return self._steps.send(value)
         except StopIteration:
-            return self._end()
+            pass
+        return self._end()
 
     def throw(self, *error: Any) -> Any:
         try:
             return self._steps.throw(*error)
         except StopIteration:
-            return self._end()
+            pass
+        return self._end()
 
     def _end(self) -> Any:
+        # Outside any handler of ours, so that __context__ stays as undecorated.
         error, self._error = self._error, None
-        if error is None:
-            error = StopIteration()
-            error.value = self._value
-        raise error from error.__cause__
+        if error is not None:
+            raise error
+        stop = StopIteration()
+        stop.value = self._value  # as an argument, a tuple would be taken apart
+        raise stop
 
 
 def _note(call: Call, is_durable: bool) -> None:
