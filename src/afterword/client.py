@@ -10,6 +10,7 @@ from typing import Any, overload
 from afterword.codec import clean
 from afterword.configuration import configuration, home_of
 from afterword.context import last_data_id
+from afterword.delivery.erasing import erase
 from afterword.delivery.faults import Faults
 from afterword.delivery.opening import open_recorder
 from afterword.desk import Desk, await_, entries_about, feedback_entries, wait
@@ -25,7 +26,7 @@ from afterword.redaction import Redactor, Rule
 from afterword.stores import open_store
 
 _READ_FLUSH_S = 2.0
-_ERASE_FLUSH_S = 10.0
+_ERASE_S = 10.0
 _CLOCK_SLACK_S = 86_400
 
 
@@ -74,7 +75,7 @@ class Client:
         #: Whether a call returns only when its record is durable.
         self.is_strict = config.durability == "strict"
         self.recorder = open_recorder(
-            self.store, self.faults, url=config.url, project=config.project, spool=config.spool
+            self.store, self.faults, project=config.project, spool=config.spool
         )
         self.desk = Desk(self.store, self.recorder, self.redactor, self.project)
         self._keyring = Keyring(config.keyring, self.store, self.faults)
@@ -350,17 +351,17 @@ class Client:
         """The names of the projects that have records, this client's own included."""
         return sorted({self.project, *self.store.projects()})
 
-    def erase(self, user: str) -> int:
-        """Remove a user's generations and feedback, from the spool and its dead letters too.
+    def erase(self, user: str, project: str | None = None) -> int:
+        """Remove a user's generations and feedback: from the store, the spool and its dead letters.
 
-        Gives how many rows went. A tombstone keeps out records made before and sent later.
+        Of all projects, or of one. Gives how many records went. A tombstone keeps out what was made
+        before and is sent later. Damaged pieces of the spool go too, since nobody can tell whose they are.
 
         Raises:
             StoreError: the store does not do it; nothing was removed.
-            DeliveryError: the store did, and records still wait in the spool; erase again later.
+            DeliveryError: the store did; what may be theirs still waits in the spool. Erase again later.
         """
-        self.recorder.flush(_ERASE_FLUSH_S)
-        return self.store.erase(clean(user)) + self.recorder.erase(clean(user), _ERASE_FLUSH_S)
+        return erase(self.recorder, clean(user), _ERASE_S, project)
 
     def flush(self, timeout_s: float | None = None) -> bool:
         """Wait until everything captured so far is durable; whether it is within the time."""

@@ -244,5 +244,5 @@ def test_erase_removes_a_user_and_says_how_much(client: Client, url: str) -> Non
     data_id = client.log(output="x", user="ann")
     assert client.flush(WAIT_S)
     result = CliRunner().invoke(program, ["erase", "--user", "ann", "--url", url])
-    assert (result.exit_code, result.output) == (0, "1 rows erased\n")
+    assert (result.exit_code, result.output) == (0, "1 records erased\n")
     assert client.get(data_id) is None

@@ -126,7 +126,7 @@ def _opened(url: str | None, project: str | None) -> Generator[_Opened]:
     # No client: that would begin to deliver what waits in the spool.
     store = open_store(settings.url, api_key=settings.api_key)
     try:
-        folder = folder_of(store, url=settings.url, project=settings.project, spool=settings.spool)
+        folder = folder_of(store, settings.project, settings.spool)
         if folder is None:
             raise WrongSetup(f"{store.url} keeps no spool on disk, so it has no dead letters")
         found(folder, settings.spool)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import msgspec
 
@@ -143,13 +143,28 @@ class DeadLetters:
         """Remove a letter for good."""
         self._files.unlink(name)
 
-    def erase(self, user: str) -> int:
-        """Remove the letters with a user's records; how many there were."""
+    def erase(self, user: str, data_ids: Collection[str] = (), project: str | None = None) -> int:
+        """Remove the letters with a user's records, or with feedback on these generations.
+
+        Gives how many records there were. Damaged letters go too, since nobody can tell whose they are,
+        and of a newer version's those in which the user's name stands.
+        """
         erased = 0
-        for letter in list(self.all()):
-            if user in letter.users:
-                self.drop(letter.name)
-                erased += letter.record.records if letter.record is not None else 0
+        for name in self.names():
+            letter = self.get(name)
+            if letter is None:
+                self._files.read(name)  # so that one that only this disk cannot read stays
+                self.drop(name)
+            elif letter.record is None:
+                if user.encode("utf-8", "replace") in letter.body:
+                    self.drop(name)
+                    erased += 1
+            elif project in (None, letter.project) and (
+                user in letter.users
+                or any(row.data_id in data_ids for row in letter.record.feedback)
+            ):
+                self.drop(name)
+                erased += letter.record.records
         return erased
 
 

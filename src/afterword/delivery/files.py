@@ -13,6 +13,9 @@ try:
 except ImportError:  # Windows has no such locks; there no process takes over the files of another
     fcntl = None  # type: ignore[assignment]
 
+#: What a file is called until all of it is there.
+UNFINISHED_SUFFIX = ".new"
+
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _sync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
@@ -181,17 +184,16 @@ class RealFiles:
 
     def write(self, name: str, data: bytes) -> None:
         path = self._path(name)
-        descriptor = os.open(
-            f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NO_FOLLOW, 0o600
-        )
+        unfinished = f"{path}{UNFINISHED_SUFFIX}"
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NO_FOLLOW, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.rename(f"{path}.new", path)
+            os.rename(unfinished, path)
         except BaseException:
-            self.unlink(f"{name}.new")
+            self.unlink(f"{name}{UNFINISHED_SUFFIX}")
             raise
         self.sync_names()
 

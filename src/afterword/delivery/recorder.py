@@ -24,7 +24,6 @@ from afterword.delivery.faults import Faults
 from afterword.delivery.requests import Kept, Request
 from afterword.delivery.sender import Sender
 from afterword.delivery.spool import Spool
-from afterword.errors import DeliveryError
 from afterword.feedback.rows import FeedbackRow
 from afterword.model import Status
 from afterword.stores.protocol import Store
@@ -192,30 +191,6 @@ class Recorder:
                 dropped=dropped,
                 faults=self._faults.count,
             )
-
-    def erase(self, user: str, timeout_s: float) -> int:
-        """After the store forgot a user: let nothing of theirs stay on this disk. How many records went.
-
-        Raises:
-            DeliveryError: the store did not take within the time what waits for it.
-        """
-        if self.spool.files is None:
-            return 0
-        self.sender.look_for_segments()
-        deadline_s = time.monotonic() + timeout_s
-        counts = self.dispatch.counts
-        with counts.settled:
-            while counts.spooled or not self.sender.has_looked:
-                left_s = min(deadline_s - time.monotonic(), self._interval_s)
-                if left_s <= 0:
-                    raise DeliveryError(
-                        "records still wait in the spool, and may be of who is erased"
-                    )
-                counts.settled.wait(left_s)
-        self.spool.rest()
-        self.spool.drop_damaged()
-        letters = self.dispatch.dead_letters
-        return 0 if letters is None else letters.erase(user)
 
     def close(self, timeout_s: float = lifetimes.EXIT_S) -> bool:
         """Flush within the time, then end the threads; whether everything became durable."""

@@ -213,11 +213,6 @@ class Sender:
         self._adopt_at_s = float("-inf")
         self.wake()
 
-    @property
-    def has_looked(self) -> bool:
-        """Whether it has, and found no more."""
-        return self._adopt_at_s > float("-inf")
-
     def close(self, timeout_s: float) -> None:
         """End the thread within the time; what is in the spool stays there."""
         thread = self._thread

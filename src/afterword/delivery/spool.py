@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from afterword.delivery.failpoints import failpoint
-from afterword.delivery.files import Files, SegmentFile, TornWrite
+from afterword.delivery.files import UNFINISHED_SUFFIX, Files, SegmentFile, TornWrite
 from afterword.delivery.frames import Gap, Spooled, frame
 from afterword.delivery.segments import DiskSegment, Item, MemorySegment, Segment, weight
 from afterword.errors import DeliveryError
@@ -77,7 +77,7 @@ class Spool:
         self.memory = MemorySegment()
         self._prepared_at_s: float | None = None
         self._problem: BaseException | None = None
-        self._measured_at_s = float("-inf")
+        self._measured_again_at_s = float("-inf")
         self._room_bytes = 0
         self._synced_at_s = self._clock_s()
         self._is_unsynced = self._is_new = False
@@ -237,11 +237,21 @@ class Spool:
                 active, self._active = self._active, None
                 self._let_go(active)
 
+    def retire(self) -> set[str]:
+        """Let what comes go to a new segment; the names of those that are there, whosever they are."""
+        with self._lock:
+            if self.files is None:
+                return set()
+            self.sync()
+            self.rest()
+            self._active = None
+            return {name for name in self.files.names() if name.endswith(SUFFIX)}
+
     def drop_damaged(self) -> None:
-        """Remove what could not be read."""
+        """Remove what could not be read, and what a process that ended has half written."""
         if self.files is not None:
             for name in self.files.names():
-                if name.endswith(DAMAGED_SUFFIX):
+                if name.endswith((DAMAGED_SUFFIX, UNFINISHED_SUFFIX)):
                     self.files.unlink(name)
 
     def forget_after_fork(self) -> None:
@@ -278,8 +288,7 @@ class Spool:
     def _check_room(self, wanted_bytes: int) -> None:
         assert self.files is not None
         now_s = self._clock_s()
-        if self._room_bytes < wanted_bytes or now_s - self._measured_at_s >= _MEASURED_EVERY_S:
-            self._measured_at_s = now_s
+        if self._room_bytes < wanted_bytes or now_s >= self._measured_again_at_s:
             try:
                 used_bytes = sum(map(self.files.size_bytes, self.files.names()))
                 free_bytes, all_bytes = self.files.free_bytes()
@@ -287,6 +296,9 @@ class Spool:
                 used_bytes, free_bytes, all_bytes = 0, 1 << 62, 1 << 62  # it will be made again
             reserve_bytes = min(_RESERVE_BYTES, all_bytes // _RESERVE_SHARE)
             self._room_bytes = min(self._cap_bytes - used_bytes, free_bytes - reserve_bytes)
+            # A folder of very many dead letters takes a while to measure.
+            took_s = self._clock_s() - now_s
+            self._measured_again_at_s = now_s + max(_MEASURED_EVERY_S, took_s * 20)
         if self._room_bytes < wanted_bytes:
             raise OSError(errno.ENOSPC, "the spool is full, or the disk is")
 
@@ -333,7 +345,7 @@ class Spool:
 
     def _set_aside(self, segment: DiskSegment, size_bytes: int, error: OSError) -> None:
         """After a failure: what was to be appended goes, and the next records go elsewhere."""
-        self._measured_at_s = float("-inf")
+        self._measured_again_at_s = float("-inf")
         try:
             if not isinstance(error, TornWrite):
                 segment.file.cut(size_bytes)
@@ -362,7 +374,7 @@ class Spool:
         failpoint("spool.unlinked")
         self._segments.remove(segment)
         segment.file.close()
-        self._measured_at_s = float("-inf")
+        self._measured_again_at_s = float("-inf")
 
     def _quarantine(self, segment: DiskSegment, gap: Gap) -> None:
         """Keep what cannot be read, for whoever wants to look into it."""

@@ -85,10 +85,7 @@ class Projects:
         return self._types(project, access)
 
     def _erase(self, user: str, access: Access) -> Erased:
-        if access.project is None:
-            return Erased(self._service.client.erase(user))
-        self._service.client.flush(2.0)
-        return Erased(self._service.store(access).erase(user))
+        return Erased(self._service.client.erase(user, access.project))
 
 
 def _project(request: Request, access: Access) -> str:
