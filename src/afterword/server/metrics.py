@@ -5,10 +5,12 @@ The metrics are in Prometheus's text format 0.0.4, as its documentation describe
 
 from __future__ import annotations
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from afterword.delivery.contents import contents_of
 from afterword.server.api.answers import answer, endpoint
 from afterword.server.api.service import Service
 from afterword.server.auth import authorize
@@ -33,7 +35,9 @@ class Metrics:
     async def metrics(self, request: Request) -> Response:
         """`GET /metrics`: this process's counts. Needs a key with the scope read once there is one."""
         await authorize(request, "read")
-        return Response(self.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        # The spool is looked at on disk; the store is not asked, so that it may be away.
+        text = await run_in_threadpool(self.text)
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     def text(self) -> str:
         """The metrics as Prometheus reads them."""
@@ -54,9 +58,26 @@ class Metrics:
             ("commits", "Commits that the API's requests shared."),
         ):
             lines += _metric(f"afterword_api_{name}_total", "counter", told, getattr(commits, name))
+        lines += self._spool()
         held = self._service.bodies.in_hand_bytes
         lines += _metric("afterword_api_in_hand_bytes", "gauge", "Bodies in hand.", held)
         return "\n".join([*lines, ""])
+
+    def _spool(self) -> list[str]:
+        """What is in the spool's folder, whichever process put it there."""
+        try:
+            found = contents_of(self._service.client.recorder.spool.files)
+        except OSError:
+            return []
+        lines: list[str] = []
+        for name, told, value in (
+            ("bytes", "Bytes in the spool on this disk, dead letters included.", found.size_bytes),
+            ("segments", "Files with records that the store may not have yet.", found.segments),
+            ("dead_letters", "Records that the store refused.", found.dead_letters),
+            ("damaged", "Pieces of the spool that could not be read.", found.damaged),
+        ):
+            lines += _metric(f"afterword_spool_{name}", "gauge", told, value)
+        return lines
 
 
 def metrics_routes(service: Service) -> list[BaseRoute]:

@@ -12,7 +12,6 @@ from starlette.testclient import TestClient
 
 from afterword.client import Client
 from afterword.errors import DeliveryError, StoreUnavailable
-from afterword.model import Status
 from afterword.server import create_app
 from afterword.server.security import CONTENT_SECURITY_POLICY
 
@@ -209,17 +208,6 @@ def test_no_page_holds_a_script_or_an_inline_style(plain_web: TestClient, client
         assert "<style" not in page
         assert " style=" not in page
         assert not re.search(r"<[^>]* on[a-z]+=", page)
-
-
-def test_loss_is_announced_on_every_page(
-    plain_web: TestClient, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data_id = log(client)
-    assert "Not everything" not in plain_web.get("/").text
-    monkeypatch.setattr(client, "status", lambda: Status(dropped=1200, dead_lettered=3, faults=1))
-    for path in ("/", f"/generations/{data_id}"):
-        page = plain_web.get(path).text
-        assert "1,200 dropped, 3 dead-lettered, 1 fault inside" in page
 
 
 def test_a_store_that_is_away_is_a_plain_503_with_the_reason(

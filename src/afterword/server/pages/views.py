@@ -21,8 +21,9 @@ from afterword.desk import Desk, wait
 from afterword.errors import InvalidInput
 from afterword.ids import new_id
 from afterword.listing import one
-from afterword.model import Generation, Page, Status
+from afterword.model import Generation, Page
 from afterword.server.auth import access_of
+from afterword.server.pages.banner import banner_of
 from afterword.server.pages.query import LogQuery, feedback_choices
 from afterword.server.pages.rendering import STATIC_FOLDER, error_page, link, render
 from afterword.server.pages.review import (
@@ -91,7 +92,7 @@ class LogsPages:
             request,
             "list.html",
             200 if problem is None else HTTPStatus.UNPROCESSABLE_ENTITY,
-            banner=_banner(client.status()),
+            banner=banner_of(client),
             query=query,
             page=page,
             problem=None if problem is None else str(problem),
@@ -171,7 +172,7 @@ class LogsPages:
             request,
             "detail.html",
             200 if problem is None else HTTPStatus.UNPROCESSABLE_ENTITY,
-            banner=_banner(self.client.status()),
+            banner=banner_of(self.client),
             generation=generation,
             fields=review_fields(generation, types, form),
             reviewer="" if form is None else reviewer_of(form),
@@ -181,21 +182,3 @@ class LogsPages:
             history=generation.feedback_history[-_MAX_HISTORY:],
             history_left_out=max(0, len(generation.feedback_history) - _MAX_HISTORY),
         )
-
-
-def _banner(status: Status) -> str | None:
-    lost = [
-        f"{number:,} {what}"
-        for number, what in (
-            (status.dropped, "dropped"),
-            (status.dead_lettered, "dead-lettered"),
-            (
-                status.faults,
-                "fault inside Afterword" if status.faults == 1 else "faults inside Afterword",
-            ),
-        )
-        if number > 0
-    ]
-    if not lost:
-        return None
-    return f"Not everything was logged: {', '.join(lost)} since this process started."
