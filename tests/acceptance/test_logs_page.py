@@ -11,6 +11,8 @@ from browser_page import chromium_running
 from logs_site import Site, Witness, serving
 from playwright.sync_api import Browser, Page, expect
 
+from afterword.delivery.frames import Spooled, body_of
+
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
@@ -35,6 +37,15 @@ def feedback_of(site: Site, data_id: str) -> list[tuple[str, Any, str | None, st
     generation = site.client.get(data_id)
     assert generation is not None
     return [(found.type, found.value, found.user, found.source) for found in generation.feedback]
+
+
+def dead_letter(site: Site, data_id: str) -> None:
+    """Let the site have one, so that its pages have a banner."""
+    dispatch = site.client.recorder.dispatch
+    row = site.client.store.generation(data_id)
+    assert dispatch.spool.is_on_disk
+    assert dispatch.dead_letters is not None
+    dispatch.dead_letters.put(body_of(Spooled(generation=row)), "the store refused it")
 
 
 def test_the_first_visit_tells_how_to_begin(site: Site, page: Page) -> None:
@@ -165,12 +176,14 @@ def test_pages_fit_the_screen_and_texts_stand_out_from_their_ground(
     site.client.feedback(data_id, "rating", "bad", user="user_1", comment="c" * 200)
     site.client.feedback(data_id, "issue", ["incorrect", "too_long"], user="Ana", source="reviewer")
     site.client.feedback(data_id, "rating", "good", user="user_2")
+    dead_letter(site, data_id)
     with browser.new_context(
         color_scheme=scheme, viewport={"width": width, "height": 900}
     ) as context:
         page = context.new_page()
         for address in (site.logs, f"{site.logs}?user=x&status=ok", site.generation(data_id)):
             page.goto(address)
+            expect(page.locator(".banner")).to_contain_text("1 dead letter waits in the spool")
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             assert page.evaluate(FAINT_TEXTS) == []
 
