@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import statistics
+import time
 import uuid
 from typing import Any
 
@@ -17,7 +19,8 @@ from starlette.types import Receive, Scope, Send
 import afterword
 from afterword import Client
 from afterword.asgi import FeedbackMiddleware
-from afterword.errors import InvalidInput
+from afterword.asgi.tokens import mint, random_subject, read
+from afterword.errors import InvalidInput, TokenRejected
 from afterword.ids import is_data_id, new_id
 
 SAFE = re.compile(rb"[A-Za-z0-9._-]{1,400}\Z")
@@ -25,6 +28,7 @@ CORPUS = [
     "a\r\nX-Evil: 1", "a\nSet-Cookie: a=b", "a\x00b", "a\u2028b", "\u202ea", "é", "\ud800", "\x7f",
     "<script>alert(1)</script>", "\x1b]0;owned\x07", "=1+1", "a b", "a\tb", "%0d%0aX: 1", "a" * 5000,
 ]  # fmt: skip
+_NOW_S = 1_790_000_000
 anything = st.text(max_size=40) | st.sampled_from(CORPUS)
 
 
@@ -133,3 +137,33 @@ def test_the_neighbours_of_a_data_id_are_of_no_use(desk: Desk) -> None:
     found = desk.client.get(str(data_id))
     assert found is not None
     assert found.feedback == []
+
+
+def test_no_refusal_can_be_told_by_how_long_it_takes() -> None:
+    """By turns, so that what else the machine does falls on all; one quiet round of ten is enough."""
+    ring = (("k2", b"a newer secret, long enough"), ("k1", b"an older secret, long enough"))
+    ids = (new_id(),)
+    token = mint(ring, "web", ids, subject=random_subject(), bound=False, now_s=_NOW_S)
+    head, key_id, payload, mac = token.split(".")
+    flipped = {place: ("A" if mac[place] != "A" else "B") for place in (0, 21, 41)}
+    bad = [
+        f"{head}.{key_id}.{payload}.{mac[:at]}{new}{mac[at + 1 :]}" for at, new in flipped.items()
+    ]
+    bad += [f"{head}.{key_id}.{payload[:-1]}{'A' if payload[-1] != 'A' else 'Q'}.{mac}"]
+    bad += [f"{head}.{other}.{payload}.{mac}" for other in ("k1", "k8")]
+    spreads = []
+    for _ in range(10):
+        took_ns: list[list[int]] = [[] for _ in bad]
+        for _ in range(1_000):
+            for token, spent in zip(bad, took_ns, strict=True):
+                started_ns = time.perf_counter_ns()
+                try:
+                    read(token, ring, now_s=_NOW_S)
+                except TokenRejected:
+                    spent.append(time.perf_counter_ns() - started_ns)
+        assert all(len(spent) == 1_000 for spent in took_ns)
+        medians = [statistics.median(spent) for spent in took_ns]
+        spreads.append(max(medians) / min(medians) - 1)
+        if spreads[-1] < 0.04:
+            break
+    assert min(spreads) < 0.04, spreads
