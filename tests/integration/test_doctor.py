@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from socket import create_server
 from typing import Any
 
+import apsw
 import pytest
 import uvicorn
 from click.testing import CliRunner, Result
@@ -24,6 +25,11 @@ import afterword
 from afterword import Client
 from afterword.asgi import FeedbackMiddleware, feedback_routes
 from afterword.cli.program import program
+from afterword.delivery.dead_letters import DeadLetters
+from afterword.delivery.files import RealFiles
+from afterword.delivery.frames import Spooled
+from afterword.delivery.spool import Spool
+from afterword.stores.rows import GenerationRow
 
 SITE = "https://shop.example"
 SECRET = "k1:0123456789abcdef0123456789abcdef"
@@ -104,7 +110,9 @@ def client(url: str) -> Generator[Client]:
     client.close()
 
 
-Doctor = Callable[..., Result]
+@pytest.fixture
+def spooling(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
 
 
 def doctor(*arguments: str) -> Result:
@@ -117,7 +125,7 @@ def test_a_whole_loop_holds_and_the_rating_is_retracted(client: Client, url: str
     assert result.exit_code == 0, result.output
     links = [line[6:].partition(":")[0] for line in result.output.splitlines() if line[:2] == "ok"]
     assert links == [
-        "store", "probe", "counters", "app", "data ID", "token", "feedback", "read back",
+        "spool", "store", "probe", "counters", "app", "data ID", "token", "feedback", "read back",
         "in this store", "retracted",
     ]  # fmt: skip
     newest = client.generations(project="default").items[0]
@@ -238,6 +246,92 @@ def test_a_limit_on_types_is_named(client: Client, url: str) -> None:
     with served(app_of(client, types=("comment",))) as site:
         result = doctor(f"{site}/chat", "--url", url)
     assert broken(result).startswith("feedback: ")
+
+
+def test_a_missing_secret_is_named(url: str, spooling: Path) -> None:
+    keyless = Client("http://127.0.0.1:9", spool=str(spooling))
+    with served(app_of(keyless)) as site:
+        found = broken(doctor(f"{site}/chat", "--url", url))
+    keyless.close()
+    assert found.startswith("token: the app has no secret")
+
+
+def test_an_app_whose_store_is_away_is_named(url: str, spooling: Path) -> None:
+    away = Client("http://127.0.0.1:9", secret=SECRET, spool=str(spooling))
+    with served(app_of(away)) as site:
+        result = doctor(f"{site}/chat", "--url", url)
+    away.close()
+    found = broken(result)
+    assert found.startswith("read back: the app cannot read its store, which is away")
+    assert "retracted: the rating is taken back" in result.output
+
+
+def test_a_server_that_is_away_is_named() -> None:
+    found = broken(doctor("--url", "http://127.0.0.1:9"))
+    assert found.startswith("store: cannot reach http://127.0.0.1:9")
+
+
+def test_a_store_that_takes_no_writes_is_named(
+    client: Client, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("afterword.stores.sqlite_files.BUSY_TIMEOUT_S", 0.1)
+    client.store.open()
+    connection = apsw.Connection(url.removeprefix("sqlite:///"))
+    connection.execute("BEGIN IMMEDIATE")
+    found = broken(doctor("--url", url))
+    connection.close()
+    assert found.startswith("probe: the store takes no writes now")
+
+
+def test_the_spool_and_what_is_in_it_are_told_and_not_touched(url: str, tmp_path: Path) -> None:
+    spool = tmp_path / "afterword.db-spool"
+    assert f"spool: {spool} (nothing has had to wait yet)" in doctor("--url", url).output
+    assert not spool.exists()
+    spool.mkdir(mode=0o700)
+    files = RealFiles(str(spool))
+    DeadLetters(files).put(b"whatever", "refused")
+    (spool / "1-2-a.seg.7.damaged").write_bytes(b"damage")
+    waiting = Spool(files)
+    waiting.append(
+        [Spooled(generation=GenerationRow(id="g", project="p", created_at=1))], sync=True
+    )
+    size_bytes = (spool / waiting.retire().pop()).stat().st_size
+    told = f"{size_bytes} bytes in 1 segments, 1 dead letters, 1 damaged pieces"
+    result = doctor("--url", url)
+    assert result.exit_code == 0, result.output
+    assert f"{told}; see afterword dead-letters list" in result.output
+    assert len(list(spool.iterdir())) == 3
+    waiting.release()
+
+
+def test_a_spool_that_may_not_be_used_is_named_and_the_rest_is_tried(
+    url: str, tmp_path: Path
+) -> None:
+    spool = tmp_path / "afterword.db-spool"
+    spool.mkdir()
+    spool.chmod(0o777)
+    result = doctor("--url", url)
+    assert "chmod 700" in broken(result)
+    assert "the first broken link is: spool" in result.output
+    assert "ok    probe: written, read and erased" in result.output
+
+
+def test_a_store_in_memory_has_no_spool_on_disk() -> None:
+    result = doctor("--url", "memory:")
+    assert result.exit_code == 0, result.output
+    assert "spool: none on disk" in result.output
+
+
+def test_what_the_environment_says_of_delivery_is_told(
+    url: str, monkeypatch: pytest.MonkeyPatch, spooling: Path
+) -> None:
+    assert "AFTERWORD_DURABILITY: normal" in doctor("--url", url).output
+    monkeypatch.setenv("AFTERWORD_SPOOL", str(spooling))
+    monkeypatch.setenv("AFTERWORD_DURABILITY", "strict")
+    result = doctor("--url", url)
+    assert f"AFTERWORD_SPOOL: {spooling}" in result.output
+    assert "AFTERWORD_DURABILITY: strict" in result.output
+    assert f"spool: {spooling}/sqlite-afterword.db-" in result.output
 
 
 def test_erase_removes_a_user_and_says_how_much(client: Client, url: str) -> None:

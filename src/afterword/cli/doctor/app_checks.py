@@ -196,13 +196,20 @@ def _give(
 
 def _read_back(app: AppUnderTest, http: httpx.Client, token: str, data_id: str) -> None:
     answer = http.post(f"{app.feedback_url}mine", json={"tokens": [token]}, headers=_origin(app))
+    if answer.status_code == 503:
+        raise Broken(
+            "the app cannot read its store, which is away; the rating waits in the app's spool"
+        )
     try:
         said: Any = answer.json()
         rating = said[data_id]["rating"]
     except (ValueError, KeyError, TypeError):
         rating = None
     if rating != "good":
-        raise Broken(f"{app.feedback_url}mine does not tell the rating that was just taken")
+        raise Broken(
+            f"{app.feedback_url}mine does not tell the rating that was just taken; if the app's store "
+            "takes no writes now, it waits in the app's spool"
+        )
 
 
 def _in_store(client: Client, data_id: str) -> None:

@@ -8,6 +8,7 @@ import click
 
 from afterword.cli.doctor.app_checks import AppUnderTest, check_app
 from afterword.cli.doctor.findings import Broken, Findings
+from afterword.cli.doctor.spool_checks import check_spool
 from afterword.cli.doctor.store_checks import check_store, settings_of
 from afterword.cli.terminal import printable
 from afterword.client import Client
@@ -37,7 +38,7 @@ def doctor(
     feedback_path: str,
     origin: str | None,
 ) -> None:
-    """Check the configuration and the store and, given APP_URL, the whole loop through an app.
+    """Check the configuration, the spool and the store and, given APP_URL, the whole loop through an app.
 
     APP_URL is an endpoint that makes a generation. It is called once; one rating is given on what
     it answers, read back, and retracted.
@@ -46,6 +47,7 @@ def doctor(
     for name, value in settings_of(settings, os.environ).items():
         click.echo(printable(f"      {name}: {value}"))
     findings = Findings()
+    check_spool(settings, findings)
     client = Client(settings.url)
     try:
         check_store(client, findings)

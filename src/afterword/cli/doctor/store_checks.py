@@ -13,6 +13,7 @@ __all__ = ["check_store", "settings_of"]
 
 _MASK = "********"
 _PROBE_USER = "afterword-doctor"
+_FLUSH_S = 10.0
 _PROBE_PROJECT = "afterword-doctor"
 
 
@@ -21,6 +22,8 @@ def settings_of(configuration: Configuration, environment: Mapping[str, str]) ->
     key_ids = ", ".join(f"{key_id}:{_MASK}" for key_id, _ in configuration.keyring)
     return {
         "project": configuration.project,
+        "AFTERWORD_SPOOL": configuration.spool or "not set; beside an embedded store, else by user",
+        "AFTERWORD_DURABILITY": configuration.durability,
         "AFTERWORD_API_KEY": _MASK if configuration.api_key else "not set",
         "AFTERWORD_SECRET": key_ids or "not set; one is made and kept in an embedded store",
         "AFTERWORD_DISABLED": environment.get("AFTERWORD_DISABLED") or "not set",
@@ -46,11 +49,18 @@ def check_store(client: Client, findings: Findings) -> None:
             data_id = client.log(
                 inputs={"probe": True}, output="probe", user=_PROBE_USER, project=_PROBE_PROJECT
             )
-            client.feedback(data_id=data_id, type="rating", value="good", user=_PROBE_USER)
+            given = client.feedback(data_id=data_id, type="rating", value="good", user=_PROBE_USER)
+            if given.pending:
+                raise Broken(
+                    "the store takes no writes now, so a probe waits in the spool; is its disk full, "
+                    "is it locked, or does the key lack a scope?"
+                )
             found = client.get(data_id)
             if found is None or not found.feedback:
                 raise Broken("a probe was written and could not be read back")
-            client.erase(_PROBE_USER)
+            # Not with the client's own `erase`, which clears up in the spool as well.
+            client.flush(_FLUSH_S)
+            store.erase(_PROBE_USER)
             if client.get(data_id) is not None:
                 raise Broken("a probe was erased and is still there")
         except AfterwordError as error:
