@@ -16,7 +16,9 @@ import msgspec
 from afterword.feedback.rows import FeedbackRow
 from afterword.stores.rows import GenerationRow
 
-MARK = b"\xafAW1"
+#: In no text, as it is no UTF-8, and not where one begins or ends in MessagePack either. So nobody can write
+#: a text that would be taken for a record when the one around it is damaged.
+MARK = b"AW\xff1"
 MAX_BODY_BYTES = 256_000_000
 
 _HEAD = struct.Struct("<4sII")
