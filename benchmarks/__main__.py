@@ -98,6 +98,15 @@ def durable_feedback() -> list[tuple[str, ...]]:
     ]  # fmt: skip
 
 
+def delivery() -> list[tuple[str, ...]]:
+    """Of calls recorded on a remote server: lost, there twice, and the seconds that the exit took."""
+    rows: list[tuple[str, ...]] = []
+    for name, found in losses.measured().items():
+        came = f"{found.lost} / {found.duplicated} / {found.exit_s:.2f}"
+        rows.append((f"lost / twice / exit s, {name}", "", "", came, "", "0 / 0 / 2"))
+    return rows
+
+
 def main() -> None:
     cores = os.cpu_count()
     print(f"Python {platform.python_version()}, {cores} cores, load {os.getloadavg()[0]:.1f}\n")
@@ -111,6 +120,7 @@ def main() -> None:
         *under_overload(),
         *durable_feedback(),
         *web.rows(),
+        *delivery(),
     ]
     for row in rows:
         print("| " + " | ".join(row) + " |")
