@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyperf
 
-from benchmarks import feedback, overload, payloads, process, tails, web
+from benchmarks import feedback, losses, overload, payloads, process, tails, web
 from benchmarks.calls import KINDS
 
 ROOT = Path(__file__).parents[1]
