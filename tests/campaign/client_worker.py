@@ -109,6 +109,18 @@ def settle(timeout_s: float) -> dict[str, Any]:
         time.sleep(_POLL_S)
 
 
+def deliver(timeout_s: float) -> dict[str, Any]:
+    """Have it tried at once, and again, until all of it is stored."""
+    until_s = time.perf_counter() + timeout_s
+    while time.perf_counter() < until_s:
+        flush(1.0)
+        found = status()
+        if found["stored"] == found["captured"]:
+            break
+        time.sleep(_POLL_S)
+    return status()
+
+
 def get(name: str) -> dict[str, Any]:
     found = afterword.get(named(name))
     if found is None:
@@ -119,7 +131,7 @@ def get(name: str) -> dict[str, Any]:
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "log": log, "log_as": log_as, "call": call, "feedback": feedback, "flush": flush, "status": status,
-    "settle": settle, "get": get,
+    "settle": settle, "deliver": deliver, "get": get,
 }  # fmt: skip
 
 

@@ -49,8 +49,7 @@ def test_what_is_no_acknowledgement_leaves_the_records_in_the_spool(rig: Rig) ->
             assert found["spooled"] + found["buffered"] == total, name
             assert rig.proxy.sent_bytes - sent_bytes < 4 * BUFFERED_BYTES, name
         rig.proxy.script = lambda request: None
-        client.ask("flush", timeout_s=20)
-        assert client.ask("settle", timeout_s=30)["stored"] == total
+        assert client.ask("deliver", timeout_s=20)["stored"] == total
         client.end()
         # A key that is refused is told of, since only a person can mend that.
         assert "StoreRefused" in client.told
@@ -102,10 +101,7 @@ def test_what_was_taken_and_not_confirmed_is_the_same_row_when_it_comes_again(ri
         client.ask("log", prefix="a", count=1_000)
         said = client.ask("feedback", names=[f"a-{number}" for number in range(100)])
         assert said["seconds"] < 30
-        for _ in range(20):
-            client.ask("flush", timeout_s=5)
-        assert client.ask("settle", timeout_s=30)["stored"] >= 1_000
-        client.ask("flush", timeout_s=5)
+        assert client.ask("deliver", timeout_s=30)["stored"] >= 1_000
         client.end()
         assert rig.proxy.toxics.drop_reply == 0
         writes = [request.data_ids for request in rig.proxy.requests if request.is_write]

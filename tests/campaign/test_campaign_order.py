@@ -128,7 +128,7 @@ def test_late_and_repeated_requests_change_nothing(rig: Rig) -> None:
             client.ask("feedback", names=[f"a{number}-0"], value="bad")
             client.ask("flush", timeout_s=5)
             rig.proxy.toxics = Toxics(duplicate_request=5)
-            client.ask("flush", timeout_s=5)  # which tries at once
+            client.ask("deliver", timeout_s=20)
             if number % 3 == 2:
                 rig.proxy.deliver_kept_back()
         assert client.ask("settle", timeout_s=30)["spooled"] == 0
@@ -206,8 +206,7 @@ def test_of_two_bodies_under_one_id_the_first_is_kept_and_the_second_is_named(
         client.ask("log_as", name="own", inputs="in", output="second")
         assert client.ask("flush", timeout_s=5)["durable"]
         rig.proxy.script = lambda request: None
-        client.ask("flush", timeout_s=5)
-        assert client.ask("settle", timeout_s=30)["stored"] == 3
+        assert client.ask("deliver", timeout_s=20)["stored"] == 3
         client.end()
         result = run.add(rig.check())
         assert (result.stored, result.altered) == (2, ())
