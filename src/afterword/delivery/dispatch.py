@@ -22,12 +22,15 @@ from afterword.delivery.halving import AWAY, write_halving
 from afterword.delivery.requests import Request, answer_all
 from afterword.delivery.retries import LOCAL, REMOTE, Retries
 from afterword.delivery.spool import Spool
-from afterword.errors import DeliveryError
+from afterword.errors import DeliveryError, StoreBusy
 from afterword.stores.protocol import Store
 from afterword.stores.rows import GenerationRow
 
-#: How long a lock, or feedback on its way to a remote store, is waited for when there is a spool.
+#: How long feedback may be on its way to the store before it goes to the spool, where there is one.
 PATIENCE_S = 1.0
+
+#: How long records wait for another process's lock before they do: until then, only memory has them.
+_LOCK_PATIENCE_S = 0.05
 
 
 class Dispatch:
@@ -73,17 +76,24 @@ class Dispatch:
         With `strict`, what goes to the spool is synced; `is_durable` then says whether all of it is safe.
         """
         self.is_durable = True
-        if self.store.is_local and not (self.retries.away and self.spool.is_on_disk):
+        if self.store.is_local and not (self._is_occupied() and self.spool.is_on_disk):
             return self._write_through(rows, requests, strict)
         if self.retries.away and self.spool.is_on_disk:
             self.keep_requests(requests)
         elif requests:
-            now_s = self.clock_s()
-            for request in requests:
-                request.since_s = now_s
-                self.errands.append(request)
-            self.wake_sender()
+            self._send_out(requests)
         return self._keep_rows(rows, strict)
+
+    def _send_out(self, requests: Sequence[Request]) -> None:
+        now_s = self.clock_s()
+        for request in requests:
+            request.since_s = now_s
+            self.errands.append(request)
+        self.wake_sender()
+
+    def _is_occupied(self) -> bool:
+        """Whether a local store is away, or the sender is at it, which may be waiting for a lock."""
+        return self.retries.away or self.sending_since_s is not None
 
     def is_silent(self) -> bool:
         """Whether the store is away, or has been silent for so long that it may be."""
@@ -114,10 +124,14 @@ class Dispatch:
         feedback = [row for request in requests for row in request.rows]
         store: Any = self.store
         if self.spool.files is not None and hasattr(store, "patience_s"):
-            store.patience_s = PATIENCE_S  # that of this thread
+            store.patience_s = _LOCK_PATIENCE_S  # that of this thread
         try:
             kept = self.store.write(rows, feedback)
         except AWAY as error:
+            if isinstance(error, StoreBusy) and not self.retries.away and self.spool.is_on_disk:
+                # The sender waits for its turn, and says so when that is too long in coming.
+                self._send_out(requests)
+                return self._keep_rows(rows, strict)
             self.went_away(error)
             self.keep_requests(requests)
             return self._keep_rows(rows, strict)
