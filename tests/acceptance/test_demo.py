@@ -149,6 +149,46 @@ def test_an_answer_is_rated_reloaded_corrected_and_found_in_the_logs(
     ]
 
 
+#: Pairs of elements that lie over one another, and what sticks out of the page's column.
+CROWDED = """() => {
+    const box = (node) => node.getBoundingClientRect();
+    const [head, last] = [document.querySelector("h1"), document.querySelector(".turn:last-child")];
+    const feedback = last.querySelector("afterword-feedback");
+    const link = box(last.querySelector(".data-id"));
+    const found = [];
+    for (const node of feedback.shadowRoot.querySelectorAll("[part=buttons] > :not([hidden])")) {
+        const { left, right, top, bottom } = box(node);
+        if (left < link.right && link.left < right && top < link.bottom && link.top < bottom)
+            found.push(`${node.part} and the data ID`);
+    }
+    if (box(head).height > 40) found.push("the head in two lines");
+    const column = box(last);
+    for (const panel of feedback.shadowRoot.querySelectorAll("[part~=panel]:not([hidden])"))
+        if (box(panel).left < column.left - 1 || box(panel).right > column.right + 1)
+            found.push("a panel out of its column");
+    if (document.documentElement.scrollWidth > innerWidth) found.push("the page");
+    return found;
+}"""
+
+
+@pytest.mark.parametrize("direction", ["ltr", "rtl"])
+@pytest.mark.parametrize("width", [1100, 320])
+def test_nothing_lies_over_anything_else_on_any_width_and_in_both_directions(
+    demo: Demo, page: Page, width: int, direction: str
+) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(demo.url)
+    page.evaluate("(direction) => { document.documentElement.dir = direction }", direction)
+    turn = ask(page, "Say hello.")
+    assert page.evaluate(CROWDED) == []
+    turn.get_by_role("button", name="Bad answer", exact=True).click()
+    expect(turn.get_by_role("group", name="What went wrong?")).to_be_visible()
+    assert page.evaluate(CROWDED) == []
+    turn.get_by_role("button", name="Edit answer", exact=True).click()
+    expect(turn.get_by_role("textbox", name="A better answer")).to_be_visible()
+    assert page.evaluate(CROWDED) == []
+
+
 def test_a_second_question_carries_the_first_one_and_a_new_chat_forgets_both(
     demo: Demo, records: Records, page: Page
 ) -> None:
