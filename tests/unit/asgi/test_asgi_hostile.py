@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import statistics
 import time
@@ -11,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 from feedback_desk import Desk, forbidden
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from raw_requests import ID, TOKEN, headers_of, respond
 from starlette.types import Receive, Scope, Send
@@ -124,6 +125,57 @@ def test_no_body_can_name_another_project(desk: Desk) -> None:
         entry = {"type": "rating", "value": "good", **more}
         assert desk.post(token=desk.token(data_id), feedback=[entry]).status_code == 422
     assert desk.client.get(data_id) is None
+
+
+leaf = (
+    st.none() | st.booleans() | st.integers() | st.floats() | anything
+    | st.sampled_from(["rating", "good", "issue", "correction", "offensive", "action", "stars", "9" * 400])
+)  # fmt: skip
+tree = st.recursive(
+    leaf,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+FIELDS = ("token", "type", "value", "comment", "metadata", "data_id", "created_at", "unset",
+          "feedback", "tokens", "other")  # fmt: skip
+anyhow = st.dictionaries(st.sampled_from(FIELDS), tree, max_size=6)
+nearly = st.fixed_dictionaries(
+    {"type": st.sampled_from(["rating", "issue", "action", "comment", "correction"]) | leaf,
+     "value": st.sampled_from(["good", "bad", "offensive", "copied", None]) | tree},
+    optional={"comment": leaf, "metadata": tree, "unset": leaf, "created_at": leaf},
+)  # fmt: skip
+sound = st.fixed_dictionaries(
+    {"type": st.just("rating"), "value": st.sampled_from(["good", "bad", None, True])},
+    optional={"comment": anything},
+)
+entries = sound | nearly | anyhow
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    path=st.sampled_from(["", "mine"]),
+    body=entries | st.lists(entries, max_size=3) | tree | st.binary(max_size=300),
+    with_token=st.sampled_from([True, True, False]),
+    content_type=st.sampled_from(["application/json"] * 9 + ["text/plain", "a/b;c=", ""]),
+)
+def test_no_body_makes_a_public_route_fail(
+    shared: Client, path: str, body: Any, with_token: bool, content_type: str
+) -> None:
+    """Whatever comes is kept or refused in JSON: never a 5xx, and never a silence."""
+    desk = Desk(shared)
+    if with_token and isinstance(body, list):
+        body = {"token": desk.token(), "feedback": body}
+    elif with_token and isinstance(body, dict):
+        body = {**body, "token": desk.token()} if path == "" else {"tokens": [desk.token(), body]}
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"content-type": content_type}
+    response = desk.http.post(f"/feedback/{path}", content=content, headers=headers)
+    event(str(response.status_code))
+    assert response.status_code in (200, 202, 400, 403, 413, 415, 422), response.text
+    assert isinstance(response.json(), dict)
+    assert response.elapsed.total_seconds() < 2
 
 
 def test_the_neighbours_of_a_data_id_are_of_no_use(desk: Desk) -> None:
