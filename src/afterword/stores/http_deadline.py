@@ -60,7 +60,7 @@ class DeadlineTransport(httpx.BaseTransport):
             extensions={**request.extensions, "timeout": {"pool": self._clock.left(None)}},
         )
         with _errors():
-            answer = self._pool.handle_request(asked)
+            answer = self._answered(asked)
         assert isinstance(answer.stream, Iterable)
         return httpx.Response(
             answer.status,
@@ -68,6 +68,20 @@ class DeadlineTransport(httpx.BaseTransport):
             stream=_Body(answer.stream),
             extensions=answer.extensions,
         )
+
+    def _answered(self, asked: httpcore.Request) -> httpcore.Response:
+        """The answer, on a new connection if the server hung up on one that it had kept.
+
+        That it does so just when the connection is used again is no sign that it is away. Whatever
+        a store is asked may be asked twice.
+        """
+        while True:
+            self._clock.has_connected = False
+            try:
+                return self._pool.handle_request(asked)
+            except (httpcore.NetworkError, httpcore.RemoteProtocolError):
+                if self._clock.has_connected:
+                    raise
 
     def close(self) -> None:
         self._pool.close()
@@ -77,6 +91,8 @@ class _Clock(threading.local):
     """When this thread's request must be over."""
 
     until_s: float | None = None
+    #: Whether it took a new connection.
+    has_connected = False
 
     def start(self, seconds: float) -> None:
         self.until_s = time.monotonic() + seconds
@@ -120,6 +136,7 @@ class _Network(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Any = None,
     ) -> httpcore.NetworkStream:
+        self._clock.has_connected = True
         failed: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in _addresses(host, port, self._clock.left(timeout)):
             try:
