@@ -135,11 +135,15 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 
-def resolver(host: str, *arguments: Any, **more: Any) -> Any:
-    """A resolver that knows nobody, or that does not answer for half a minute."""
-    if os.environ["CAMPAIGN_RESOLVER"] == "hangs":
+def resolver(host: str, port: int, *arguments: Any, **more: Any) -> Any:
+    """A resolver that does not answer for half a minute, knows nobody, or says what a file says."""
+    kind = os.environ["CAMPAIGN_RESOLVER"]
+    if kind == "hangs":
         time.sleep(30)
-    raise socket.gaierror(socket.EAI_NONAME, f"{host} is unknown")
+    if kind in ("hangs", "nxdomain"):
+        raise socket.gaierror(socket.EAI_NONAME, f"{host} is unknown")
+    with open(kind, encoding="ascii") as file:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (file.read(), port))]
 
 
 def main() -> None:

@@ -101,7 +101,13 @@ class Toxics:
 class FaultProxy:
     """In a `with` block it runs. `upstream` is the URL of the server behind it."""
 
-    def __init__(self, upstream: str | None = None, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        upstream: str | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+        address: tuple[str, int] = ("127.0.0.1", 0),
+    ) -> None:
         self.toxics = Toxics()
         #: What to answer instead of the server; None leaves it to the server.
         self.script: Callable[[Request], Reply | None] = lambda request: None
@@ -119,7 +125,7 @@ class FaultProxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._listener.bind(("127.0.0.1", 0))
+        self._listener.bind(address)
         self.port = int(self._listener.getsockname()[1])
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)

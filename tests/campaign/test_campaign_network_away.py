@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import socket
 import time
+from pathlib import Path
 
 import figures
 import pytest
 from fault_proxy import FaultProxy, Reply, Request, Toxics
-from stub_replies import http_date, refusal, trickle
+from processes import ClientProcess
+from stub_replies import acknowledgement, http_date, refusal, trickle
 
 from conftest import Rig, Together
 
@@ -185,6 +187,31 @@ def unreachable(name: str, proxy: FaultProxy) -> tuple[str, dict[str, str]]:
     return "http://afterword.example:8787", {"CAMPAIGN_RESOLVER": name}
 
 
+SLOW = {
+    "late": Toxics(latency_s=0.2),
+    "in pieces": Toxics(slicer_bytes=3),
+    "narrow": Toxics(bandwidth_bytes_s=2_000),
+    "hanging up slowly": Toxics(slow_close_s=0.3),
+}
+
+
+def be_slow(rig: Rig, name: str) -> None:
+    with figures.run(f"F16 {name}") as run:
+        rig.proxy.toxics = SLOW[name]
+        client = rig.client()
+        client.ask("log", prefix="a", count=1_000)
+        pending = client.ask("feedback", names=["a-0", "a-1"])["pending"]
+        assert client.ask("settle", timeout_s=30)["stored"] == 1_000 + pending
+        if name != "hanging up slowly":  # which lets requests on kept connections go unanswered
+            assert (pending, client.ask("status")["faults"]) == (0, 0), client.told
+        client.end()
+        assert run.add(rig.check()).forgone == ()
+
+
+def test_a_slow_network_is_no_fault(together: Together) -> None:
+    together(SLOW, be_slow)
+
+
 UNREACHABLE = ("takes connections only", "refuses", "drops all packets", "nxdomain", "hangs")
 
 
@@ -209,3 +236,25 @@ def reach_nobody(rig: Rig, name: str) -> None:
 
 def test_a_server_that_cannot_be_reached_holds_up_nobody_and_no_exit(together: Together) -> None:
     together(UNREACHABLE, reach_nobody)
+
+
+def test_a_server_that_moved_is_found_at_its_new_address(tmp_path: Path) -> None:
+    """The name stays, and leads elsewhere from now on; connections to the old address end."""
+    address = tmp_path / "address"
+    address.write_text("127.0.0.1")
+    with figures.run("F17 new address") as run, FaultProxy(address=("127.0.0.2", 0)) as new:
+        new.script = acknowledgement
+        with FaultProxy(address=("127.0.0.1", new.port)) as old:
+            old.script = acknowledgement
+            url = f"http://afterword.example:{new.port}"
+            client = ClientProcess(url, tmp_path, CAMPAIGN_RESOLVER=str(address))
+            client.ask("log", prefix="old", count=10)
+            assert client.ask("settle", timeout_s=20)["stored"] == 10
+            address.write_text("127.0.0.2")
+        with client:
+            client.ask("log", prefix="new", count=10)
+            assert client.ask("deliver", timeout_s=20)["stored"] == 20
+            client.end()
+        assert [len(request.data_ids) for request in old.requests] == [10]
+        assert sum(len(request.data_ids) for request in new.requests) == 10
+        run.loops += 1
