@@ -47,7 +47,7 @@ def kill_over_and_over(folder: Path, store: str, durability: str, loops: int, se
 def test_f01_a_program_that_is_killed_loses_nothing_that_it_was_told_is_safe(
     tmp_path: Path, store: str, durability: str
 ) -> None:
-    kill_over_and_over(tmp_path, store, durability, 8, 1)
+    kill_over_and_over(tmp_path, store, durability, 5, 1)
 
 
 @pytest.mark.long

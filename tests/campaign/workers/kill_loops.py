@@ -55,7 +55,8 @@ class Place:
         return afterword.configure(self.url, self.project, spool=spool, durability=self.durability)
 
     def data_id(self, number: int) -> str:
-        return f"{self.project}-{number}"
+        """As a data ID that was minted looks; one that does not might be an alias."""
+        return f"0199c000-{int(self.project[4:]):04x}-7000-8000-{number:012x}"
 
 
 def capture(parent: Parent, place: Place) -> None:
@@ -98,6 +99,7 @@ def capture(parent: Parent, place: Place) -> None:
 def drain(parent: Parent, place: Place) -> None:
     """Start again, and wait until the store has all that the killed program has left."""
     client = place.configure()
+    client.store.open()
     deadline_s = time.monotonic() + WAIT_S
     while True:
         client.recorder.sender.wake()
