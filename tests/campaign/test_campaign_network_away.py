@@ -16,8 +16,8 @@ from conftest import Rig, Together
 
 EXIT_S = 2.25
 CALLER_US = 10_000
-#: A second for what the store knows of the data ID, and one for the store to take the statement.
-FEEDBACK_S = 2.5
+#: A second until it is clear that the store does not answer, and some more on a busy machine.
+FEEDBACK_S = 1.75
 
 
 def is_write(request: Request) -> bool:

@@ -80,7 +80,9 @@ class Dispatch:
             return self._write_through(rows, requests, strict)
         if self.retries.away and self.spool.is_on_disk:
             self.keep_requests(requests)
-        elif requests:
+        elif requests and not (
+            self.is_hanging() and self.spool.is_on_disk and self._spool_requests(requests)
+        ):
             self._send_out(requests)
         return self._keep_rows(rows, strict)
 
@@ -95,10 +97,14 @@ class Dispatch:
         """Whether a local store is away, or the sender is at it, which may be waiting for a lock."""
         return self.retries.away or self.sending_since_s is not None
 
-    def is_silent(self) -> bool:
-        """Whether the store is away, or has been silent for so long that it may be."""
+    def is_hanging(self) -> bool:
+        """Whether the sender has been waiting for the store for so long that it may wait in vain."""
         since_s = self.sending_since_s
-        return self.retries.away or (since_s is not None and self.clock_s() - since_s > PATIENCE_S)
+        return since_s is not None and self.clock_s() - since_s > PATIENCE_S
+
+    def is_silent(self) -> bool:
+        """Whether the store is away, or may be."""
+        return self.retries.away or self.is_hanging()
 
     def overdue_s(self) -> float | None:
         """After how long `reclaim` has something to do; None when no feedback is on its way."""

@@ -341,12 +341,17 @@ class Recorder:
     def at_exit(self, timeout_s: float) -> None:
         """Bring what is left to the store within the time; the rest stays in the spool."""
         deadline_s = time.monotonic() + timeout_s
-        if self.sender.thread is not None:
-            self.flush(timeout_s)
-        else:
-            while not self.spool.is_empty and time.monotonic() < deadline_s:
+        left_s = timeout_s
+        while not self.spool.is_empty and left_s > 0:
+            if self.sender.thread is None:
                 if self.sender.step() > 0:
                     break
+            else:
+                self.flush(min(left_s, self._interval_s))
+                is_away = self.dispatch.retries.left_s() > 0 or self.dispatch.is_hanging()
+                if is_away and not self.dispatch.counts.in_memory:
+                    break  # what waits is safe, so nobody has to
+            left_s = deadline_s - time.monotonic()
         self.spool.release()
 
 
