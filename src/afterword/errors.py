@@ -90,7 +90,7 @@ class NoGenerationInContext(AfterwordError):
 
 
 class DeliveryError(AfterwordError):
-    """The record could not be made durable: the store did not take it."""
+    """The record could not be made durable: neither the store nor the spool took it."""
 
 
 class TokenRejected(AfterwordError):

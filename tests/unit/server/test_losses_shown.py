@@ -15,6 +15,7 @@ from afterword.client import Client
 from afterword.delivery.dead_letters import DeadLetters
 from afterword.model import Status
 from afterword.server import create_app
+from afterword.server.keys import create_key, revoke_key
 
 WAIT_S = 20.0
 POISON = """
@@ -168,3 +169,33 @@ def test_the_metrics_of_a_store_in_memory_have_an_empty_spool() -> None:
     assert holds(found, client.status())
     assert found["afterword_spool_bytes"] == 0
     client.close()
+
+
+def test_while_the_store_is_away_the_metrics_are_for_whom_they_were_before(
+    client: Client, tmp_path: Path
+) -> None:
+    key, _ = create_key(client.store, project=None, scopes=["read"])
+    app = create_app(client)
+    web = TestClient(app, base_url=HOST)
+    good, bad = ({"X-API-KEY": given} for given in (key, f"{key}x"))
+
+    def status(headers: dict[str, str]) -> int:
+        return web.get("/metrics", headers=headers).status_code
+
+    assert (status(good), status(bad), status({})) == (200, 401, 401)
+    client.store.close()
+    path = tmp_path / "logs.db"
+    kept = path.read_bytes()
+    path.write_bytes(b"something else entirely, and no database" * 30)
+    app.state.gate.book._read_s = float("-inf")
+    assert (status(good), status(bad), status({})) == (200, 503, 503)
+    path.write_bytes(kept)
+    assert (status(good), status(bad), status({})) == (200, 401, 401)
+    assert revoke_key(client.store, key) is not None
+    app.state.gate.book._read_s = float("-inf")
+    assert status(good) == 401
+    client.store.close()
+    path.write_bytes(b"something else entirely, and no database" * 30)
+    app.state.gate.book._read_s = float("-inf")
+    assert status(good) == 503
+    path.write_bytes(kept)
