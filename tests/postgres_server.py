@@ -30,7 +30,8 @@ WAIT_S = 60.0
 class PostgresServer:
     """A server that ends with the process, or before."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, fsync: bool = False) -> None:
+        self._fsync = "on" if fsync else "off"
         self.folder = Path(tempfile.mkdtemp(prefix="afterword-postgres-"))
         self.folder.chmod(0o755)
         self._as_user: dict[str, Any] = {}
@@ -62,7 +63,7 @@ class PostgresServer:
         self._process = subprocess.Popen(
             [
                 self._binaries / "postgres", "-D", self._data, "-p", str(self.port), "-h", "127.0.0.1",
-                "-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "shared_buffers=32MB",
+                "-c", "unix_socket_directories=", "-c", f"fsync={self._fsync}", "-c", "shared_buffers=32MB",
             ],
             stdout=log,
             stderr=log,

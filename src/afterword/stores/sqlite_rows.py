@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,9 @@ from afterword.stores.sqlite_files import SQL
 
 SELECT_GENERATION = f"{SQL['select_generation']} "
 GENERATIONS_BY_IDS = SELECT_GENERATION + SQL["by_ids"]
+_encode = msgspec.json.Encoder().encode
+_PLACE = msgspec.json.Decoder(tuple[str, str])
+_PLACES = msgspec.json.Decoder(list[tuple[int, str | None]])
 _SELECT_FEEDBACK = f"{SQL['select_feedback']} "
 
 
@@ -74,14 +78,57 @@ def _settle_awaited(connection: apsw.Connection, rows: Sequence[GenerationRow]) 
                 _insert_current(connection, history_of(connection, [data_id], arrived[data_id]))
 
 
-def put_feedback(connection: apsw.Connection, row: FeedbackRow) -> FeedbackRow:
+def put_feedback(connection: apsw.Connection, rows: Sequence[FeedbackRow]) -> list[FeedbackRow]:
+    """Write statements; gives them as they are kept.
+
+    Most are the first of their key, and those go in together: each call of SQLite lets other threads
+    run, and gets its turn back when they like.
+    """
+    kept = list(rows)
+    keys = Counter((row.data_id, row.type, row.rater) for row in rows)
+    first = [
+        index
+        for index, row in enumerate(rows)
+        if not row.unset and keys[row.data_id, row.type, row.rater] == 1
+    ]
+    try:
+        asked = _encode([rows[index] for index in first])
+    except UnicodeEncodeError:
+        first, asked = [], b"[]"
+    fresh: list[int] = []
+    stubs: list[GenerationRow] = []
+    if first:
+        found = connection.execute(SQL["places_of_feedback"], {"rows": asked.decode()}).fetchall()
+        for index, (is_known, told) in zip(first, _PLACES.decode(str(found[0][0])), strict=True):
+            if not is_known:
+                row, place = rows[index], None if told is None else _PLACE.decode(told)
+                fresh.append(index)
+                _settle(row, place)
+                if place is None or place[0] != row.project:
+                    stubs.append(waiting(row))
+        if len({rows[index].id for index in fresh}) < len(fresh):
+            fresh, stubs = [], []  # two of one ID, of which the second is a retry
+    if fresh:
+        given = [rows[index] for index in fresh]
+        connection.executemany(SQL["insert_generation"], map(_values, stubs))
+        connection.executemany(SQL["insert_feedback"], map(_values, given))
+        connection.executemany(SQL["insert_current"], map(_current_values, given))
+    for index in sorted(set(range(len(rows))) - set(fresh)):
+        kept[index] = _put_feedback(connection, rows[index])
+    return kept
+
+
+def _settle(row: FeedbackRow, place: tuple[str, str] | None) -> None:
+    """Give a row whose project was only assumed that of its generation, if there is one."""
+    if row.provisional and place is not None:
+        row.project = place[0]
+        row.provisional = place[1] == "waiting"
+
+
+def _put_feedback(connection: apsw.Connection, row: FeedbackRow) -> FeedbackRow:
     if row.provisional:
-        known = connection.execute(
-            SQL["project_of"], {"id": row.data_id, "project": row.project}
-        ).fetchone()
-        if known is not None:
-            row.project = known[0]
-            row.provisional = known[1] == "waiting"
+        place = connection.execute(SQL["project_of"], {"id": row.data_id, "project": row.project})
+        _settle(row, place.fetchone())
     bindings = {name: getattr(row, name) for name in FEEDBACK_COLUMNS}
     same = connection.execute(_SELECT_FEEDBACK + SQL["same_feedback"], bindings).fetchone()
     if same is not None:
@@ -104,11 +151,11 @@ def put_feedback(connection: apsw.Connection, row: FeedbackRow) -> FeedbackRow:
 
 def _insert_current(connection: apsw.Connection, history: Sequence[FeedbackRow]) -> None:
     for found in current(history):
-        connection.execute(
-            SQL["insert_current"],
-            (found.project, found.data_id, found.type, found.rater, found.label,
-             found.value, found.sentiment),
-        )  # fmt: skip
+        connection.execute(SQL["insert_current"], _current_values(found))
+
+
+def _current_values(row: FeedbackRow) -> tuple[Any, ...]:
+    return (row.project, row.data_id, row.type, row.rater, row.label, row.value, row.sentiment)
 
 
 def history_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from store_rows import feedback, generation
 from afterword.feedback.current import KEPT_REVISIONS, age, current
 from afterword.feedback.rows import FeedbackRow
 from afterword.ids import new_id
-from afterword.stores import Store
+from afterword.stores import Store, open_store
 from afterword.stores.protocol import Query
 
 
@@ -234,3 +235,45 @@ def test_an_erasure_in_one_project_leaves_late_records_of_others(store: Store) -
     store.write(rows, [])
     assert store.generation(rows[0].id) is None
     assert store.generation(rows[1].id) == rows[1]
+
+
+def test_statements_of_one_write_are_kept_as_if_they_came_one_by_one(
+    empty_store: Store, tmp_path: Path
+) -> None:
+    """New keys and known ones, retries, retractions, labels and strangers' generations, mixed."""
+    draw = random.Random(7)
+    one_by_one = open_store(f"sqlite:///{tmp_path / 'one-by-one.db'}")
+    known = [new_id() for _ in range(6)]
+    rows = [generation(data_id, "p" if number % 2 else "q") for number, data_id in enumerate(known)]
+    for store in (empty_store, one_by_one):
+        store.write([msgspec.structs.replace(row) for row in rows], [])
+    ids = [*known, *(new_id() for _ in range(4))]
+    said: list[FeedbackRow] = []
+    for number in range(120):
+        kind = draw.choice(["rating", "action"])
+        values = ["good", "bad", None] if kind == "rating" else ["copied", "saved", None]
+        row = feedback(
+            draw.choice(ids),
+            draw.choice(values),
+            type=kind,
+            user=draw.choice(["ann", "bob"]),
+            at=1_000 + number,
+            provisional=draw.random() < 0.6,
+        )
+        said.append(msgspec.structs.replace(draw.choice(said)) if said and number % 7 == 0 else row)
+    for start in range(0, len(said), 10):
+        part = said[start : start + 10]
+        together = empty_store.write([], [msgspec.structs.replace(row) for row in part])
+        alone = [one_by_one.write([], [msgspec.structs.replace(row)])[0] for row in part]
+        assert list(together) == alone
+    by_age = sorted(one_by_one.history(ids), key=lambda row: (row.data_id, row.created_at, row.id))
+    assert (
+        sorted(empty_store.history(ids), key=lambda row: (row.data_id, row.created_at, row.id))
+        == by_age
+    )
+    for value in ('"good"', '"bad"'):
+        wanted = Query(feedback={"rating": value}, limit=100)
+        assert {row.id for row in empty_store.generations(wanted)} == {
+            row.id for row in one_by_one.generations(wanted)
+        }
+    one_by_one.close()

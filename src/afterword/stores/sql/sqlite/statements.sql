@@ -85,6 +85,22 @@ INSERT INTO feedback (
     source, comment, metadata, created_at, received_at, unset, provisional
 ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
+-- name: places_of_feedback
+-- For each of the rows: whether anything was said under its ID or its key, and where its generation is.
+SELECT json_group_array(json_array(
+    EXISTS (SELECT 1 FROM feedback AS f WHERE f.id = row.value ->> 'id')
+    OR EXISTS (
+        SELECT 1 FROM feedback AS f
+        WHERE f.data_id = row.value ->> 'data_id' AND f.type = row.value ->> 'type'
+            AND f.rater = row.value ->> 'rater'
+    ),
+    (
+        SELECT json_array(g.project, g.status) FROM generations AS g
+        WHERE g.id = row.value ->> 'data_id'
+        ORDER BY g.status = 'waiting', g.project <> row.value ->> 'project', g.created_at LIMIT 1
+    )
+)) FROM json_each(:rows) AS row;
+
 -- name: select_feedback
 SELECT
     f.id, f.project, f.data_id, f.type, f.label, f.several, f.value, f.sentiment, f.signal,
