@@ -232,6 +232,10 @@ def test_the_command_goes_through_the_spools_of_all_projects(
 ) -> None:
     monkeypatch.setenv("AFTERWORD_SPOOL", str(tmp_path / "spool"))
     served = Client(f"sqlite:///{tmp_path / 'served.db'}")
+    assert served.recorder.spool.is_on_disk
+    its_own = served.recorder.dispatch.dead_letters
+    assert its_own is not None
+    its_own.put(body_of(Spooled(generation=a_generation())), "refused")
     with serving(create_app(served)) as url:
         for project in ("a", "b"):
             client = Client(url, project)
@@ -248,7 +252,7 @@ def test_the_command_goes_through_the_spools_of_all_projects(
         assert letters is not None
         letters.put(body_of(Spooled(generation=a_generation())), "refused")
         waiting.close()
-        for expected in (5, 0):
+        for expected in (6, 0):
             ended = CliRunner().invoke(program, ["erase", "--user", SECRET, "--url", url])
             assert (ended.exit_code, ended.output) == (0, f"{expected} records erased\n")
     served.close()

@@ -71,6 +71,9 @@ class RemoteStore:
         call = _decoded(await self._service.bodies.read(request, MEDIA_TYPE), _CALL)
         if access.project is not None:
             _restrict(call, access)
+        if name == "erase":  # from this server's own spool, too
+            erase = self._service.client.erase
+            return _answer(await run_in_threadpool(erase, call.user, call.project))
         store = self._service.store(access)
         if store.is_local and name in _QUICK:
             return _answer(work(store, call))
