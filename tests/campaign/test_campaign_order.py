@@ -124,6 +124,8 @@ def test_late_and_repeated_requests_change_nothing(rig: Rig) -> None:
         for number in range(10):
             rig.proxy.toxics = Toxics(reorder=2, duplicate_request=5)
             client.ask("log", prefix=f"a{number}", count=50)
+            client.ask("flush", timeout_s=5)
+            rig.proxy.toxics = Toxics(reorder=2, duplicate_request=5)
             client.ask("feedback", names=[f"a{number}-0"], value="good")
             client.ask("feedback", names=[f"a{number}-0"], value="bad")
             client.ask("flush", timeout_s=5)

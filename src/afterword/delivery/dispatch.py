@@ -87,9 +87,10 @@ class Dispatch:
         return self._keep_rows(rows, strict)
 
     def _send_out(self, requests: Sequence[Request]) -> None:
-        now_s = self.clock_s()
+        # Behind a write that has been waited for, the wait is the same.
+        since_s = self.sending_since_s
         for request in requests:
-            request.since_s = now_s
+            request.since_s = self.clock_s() if since_s is None else since_s
             self.errands.append(request)
         self.wake_sender()
 
