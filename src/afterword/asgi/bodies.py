@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Generator
 from typing import Any, cast
 
 from starlette.requests import Request
 
 from afterword.asgi.limits import Limits
+from afterword.asgi.origins import first_headers
 from afterword.asgi.refusals import Refused
 
 _ENTRY_FIELDS = ("data_id", "type", "value", "comment", "metadata", "created_at", "unset")
@@ -21,13 +23,14 @@ async def json_body(request: Request, limits: Limits) -> dict[str, Any]:
     Raises:
         Refused: 415, 413, 408, 400 or 422, by what is wrong with it.
     """
-    media_type, _, parameters = request.headers.get("content-type", "").partition(";")
+    headers = first_headers(request)
+    media_type, _, parameters = headers.get("content-type", "").partition(";")
     charset = parameters.strip().lower().replace('"', "")
     if media_type.strip().lower() not in _MEDIA_TYPES or charset not in ("", "charset=utf-8"):
         raise Refused(415, "the body must be application/json, or text/plain that holds JSON")
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    if headers.get("content-encoding", "identity").lower() != "identity":
         raise Refused(415, "the body must not be compressed")
-    data = await _bytes(request, limits)
+    data = await _bytes(request, limits, headers.get("content-length", "0"))
     try:
         value = _JSON.decode(data.decode())
     except (ValueError, RecursionError):
@@ -39,23 +42,60 @@ async def json_body(request: Request, limits: Limits) -> dict[str, Any]:
     return cast("dict[str, Any]", value)
 
 
-async def _bytes(request: Request, limits: Limits) -> bytes:
-    too_large = Refused(413, f"the body must be at most {limits.body_bytes} bytes")
-    declared = request.headers.get("content-length", "0")
+async def _bytes(request: Request, limits: Limits, declared: str) -> bytes:
     if declared.isdecimal() and int(declared[:18]) > limits.body_bytes:
-        raise too_large
+        raise _too_large(limits)
     data = b""
+    stream = request.stream()
+    until_s: float | None = None
     try:
-        async with asyncio.timeout(limits.read_timeout_s):
-            async for chunk in request.stream():
-                data += chunk
-                if len(data) > limits.body_bytes:
-                    raise too_large
+        while True:
+            step = stream.__anext__()
+            try:
+                # Most bodies are here by now, and need no deadline to be set and taken back.
+                pending = step.send(None)
+            except StopIteration as ready:
+                data += ready.value
+            else:
+                if until_s is None:
+                    until_s = asyncio.get_running_loop().time() + limits.read_timeout_s
+                async with asyncio.timeout_at(until_s):
+                    data += await _Resumed(step, pending)
+            if len(data) > limits.body_bytes:
+                raise _too_large(limits)
+    except StopAsyncIteration:
+        return data
     except TimeoutError:
         # HTTP/2 has no such header; there a stream ends without its connection.
         closing = {"Connection": "close"} if request.get("http_version", "1.1")[0] == "1" else None
         raise Refused(408, "the body took too long to arrive", headers=closing) from None
-    return data
+
+
+class _Resumed:
+    """Awaits what has begun already, and waits for `pending` now."""
+
+    __slots__ = ("_pending", "_step")
+
+    def __init__(self, step: Any, pending: Any) -> None:
+        self._step = step
+        self._pending = pending
+
+    def __await__(self) -> Generator[Any, Any, bytes]:
+        pending = self._pending
+        while True:
+            try:
+                try:
+                    sent = yield pending
+                except BaseException as error:
+                    pending = self._step.throw(error)
+                else:
+                    pending = self._step.send(sent)
+            except StopIteration as ready:
+                return cast("bytes", ready.value)
+
+
+def _too_large(limits: Limits) -> Refused:
+    return Refused(413, f"the body must be at most {limits.body_bytes} bytes")
 
 
 def feedback_entries(body: dict[str, Any], limits: Limits) -> list[dict[str, Any]]:

@@ -17,6 +17,14 @@ _ORIGIN = re.compile(
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
+def first_headers(request: Request) -> dict[str, str]:
+    """The headers by name, of several of one name the first: one pass, for who asks for many."""
+    return {
+        name.decode("latin-1"): value.decode("latin-1")
+        for name, value in reversed(request.headers.raw)
+    }
+
+
 def check_origins(origins: Sequence[str]) -> frozenset[str]:
     """The origins as browsers write them: a default port is left out.
 
@@ -37,15 +45,18 @@ def _checked(origin: Any) -> str:
     return found[0].removesuffix(_DEFAULT_PORTS.get(found["scheme"], ""))
 
 
-def check_origin(request: Request, origins: frozenset[str]) -> None:
+def check_origin(
+    request: Request, origins: frozenset[str], headers: Mapping[str, str] | None = None
+) -> None:
     """Let pass what comes from this site, from the origins listed, and from no browser at all.
 
     Raises:
         Refused: 403, for every other one.
     """
-    origin = request.headers.get("origin")
+    headers = first_headers(request) if headers is None else headers
+    origin = headers.get("origin")
     if origin is None:
-        if request.headers.get("sec-fetch-site") == "cross-site" and not origins:
+        if headers.get("sec-fetch-site") == "cross-site" and not origins:
             raise Refused(403, "cross-site requests are not allowed here")
     elif origin not in origins and origin not in _own_origins(request):
         raise Refused(403, "this origin may not post here")

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from starlette.responses import Response
 
 
@@ -41,6 +42,12 @@ class Refused(Exception):
 def json_response(
     body: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """A response of ASCII JSON, which holds any text, lone surrogates included."""
-    content = json.dumps(body, allow_nan=False, separators=(",", ":"))
+    """A response of JSON, which holds any text, lone surrogates included."""
+    try:
+        content = _encode(body)
+    except UnicodeEncodeError:
+        content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
     return Response(content, status, headers, "application/json")
+
+
+_encode = msgspec.json.Encoder().encode

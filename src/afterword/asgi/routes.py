@@ -23,7 +23,7 @@ from afterword.asgi.bodies import feedback_entries, json_body, token_list
 from afterword.asgi.browser import module_source
 from afterword.asgi.limits import Limits, Rates, address_of
 from afterword.asgi.links import TapPage
-from afterword.asgi.origins import check_origin, check_origins, cors_headers
+from afterword.asgi.origins import check_origin, check_origins, cors_headers, first_headers
 from afterword.asgi.refusals import Refused, json_response
 from afterword.asgi.tokens import Claims, Keyring, read, subject_of
 from afterword.client import Client
@@ -33,7 +33,7 @@ from afterword.default import default_client
 from afterword.errors import DeliveryError, InvalidInput, StoreError, TokenRejected
 from afterword.feedback.current import current
 
-_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _UNKEYED = "no feedback secret is configured: set AFTERWORD_SECRET to kid:secret on this server"
 
@@ -107,10 +107,11 @@ class FeedbackRoutes:
 
     async def answered(self, answer: Answer, request: Request) -> Response:
         """The answer, or the refusal as JSON, with the headers both carry."""
+        headers = first_headers(request)
         try:
             if request.method not in ("POST", "OPTIONS"):
                 raise Refused(405, "only POST is taken here", headers={"Allow": "POST, OPTIONS"})
-            check_origin(request, self._origins)
+            check_origin(request, self._origins, headers)
             if request.method == "OPTIONS":
                 response = Response(status_code=204)
             else:
@@ -122,8 +123,8 @@ class FeedbackRoutes:
         except (DeliveryError, StoreError) as error:
             self.client.faults.note("the feedback route", error)
             response = _away().response()
-        response.headers.update(_HEADERS)
-        origin = request.headers.get("origin")
+        response.raw_headers.extend(_HEADERS)
+        origin = headers.get("origin")
         if origin is not None and origin in self._origins:
             response.headers.update(cors_headers(origin))
         elif self._origins:
