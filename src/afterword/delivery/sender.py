@@ -137,10 +137,13 @@ class Sender:
             if item.record.generation is not None:
                 generations.append(item.record.generation)
             feedback += item.record.feedback
-        store = self._dispatch.store
+        # Many short waits are no long one: a store that answers each in time is not hanging.
+        dispatch = self._dispatch
         for row in feedback:
-            resolve(row, store)
-        store.write(generations, feedback)
+            dispatch.sending_since_s = dispatch.clock_s()
+            resolve(row, dispatch.store)
+        dispatch.sending_since_s = dispatch.clock_s()
+        dispatch.store.write(generations, feedback)
 
     def _bury(self, batch: Batch, item: Item, error: BaseException) -> bool:
         """Keep a refused record as a dead letter; whether there is a place for one.

@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 
 from afterword import Client
-from afterword.delivery.dispatch import PATIENCE_S
+from afterword.delivery.dispatch import PATIENCE_S, Dispatch
+from afterword.delivery.faults import Faults
+from afterword.delivery.files import RealFiles
+from afterword.delivery.frames import Spooled
+from afterword.delivery.sender import Sender
+from afterword.delivery.spool import Spool
 from afterword.feedback.rows import FeedbackRow
 from afterword.stores.memory import MemoryStore
 from afterword.stores.rows import GenerationRow
@@ -88,6 +93,43 @@ def test_the_exit_waits_a_moment_for_a_store_that_hangs_and_no_longer(
     started_s = time.monotonic()
     client.recorder.at_exit(10.0)
     assert time.monotonic() - started_s < PATIENCE_S / 2
+
+
+def test_many_questions_answered_in_time_are_no_hanging(tmp_path: Path) -> None:
+    now_s = 100.0
+    hung: list[bool] = []
+
+    class Slow(MemoryStore):
+        is_local = False
+
+        def resolve(self, external_id: str, project: str | None = None) -> str | None:
+            nonlocal now_s
+            now_s += PATIENCE_S / 3
+            hung.append(dispatch.is_hanging())
+            return None
+
+        def write(
+            self, generations: Sequence[GenerationRow], feedback: Sequence[FeedbackRow]
+        ) -> list[FeedbackRow]:
+            hung.append(dispatch.is_hanging())
+            return super().write(generations, feedback)
+
+    client = Client("http://127.0.0.1:1", "main", spool=str(tmp_path / "spool"))
+    rows = [
+        client.desk.rows(
+            [{"data_id": f"d{number}", "type": "rating", "value": "good"}],
+            default_data_id=str,
+            listed=False,
+        )[0]
+        for number in range(9)
+    ]
+    client.close()
+    spool = Spool(RealFiles(str(tmp_path / "own")), prepare=(tmp_path / "own").mkdir)
+    spool.append([Spooled(feedback=row) for row in rows], sync=True)
+    dispatch = Dispatch(Slow(), spool, Faults(), clock_s=lambda: now_s)
+    Sender(dispatch).step()
+    assert spool.is_empty
+    assert hung == [False] * 19
 
 
 def test_the_exit_waits_for_a_store_that_answers(client: Client, store: HangingStore) -> None:
