@@ -146,6 +146,20 @@ def test_secrets_are_masked(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "journal wal" in result.output
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:hidden-word@127.0.0.1:9/x",
+        "postgresql://127.0.0.1:9/x?user=me&password=hidden-word&connect_timeout=1",
+    ],
+)
+def test_a_password_in_the_url_is_masked_wherever_it_stands(url: str) -> None:
+    result = doctor("--url", url)
+    assert broken(result).startswith("store: ")
+    assert "AFTERWORD_URL: postgresql://" in result.output
+    assert "hidden-word" not in result.output
+
+
 def test_the_probe_leaves_nothing(client: Client, url: str) -> None:
     assert doctor("--url", url).exit_code == 0
     assert client.generations(project="afterword-doctor").items == []

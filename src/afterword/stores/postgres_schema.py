@@ -27,20 +27,23 @@ REMOVAL_LOCK = _SCHEMA_LOCK + 1
 #: Months have partitions of their own between these years; other times share one.
 _YEARS = range(2015, 2100)
 _PARTITION = re.compile(r"generations_(\d{4})_(\d{2})\Z")
+#: A password may be among the settings behind the question mark, too.
+_PASSWORD_SETTING = re.compile(r"(?i)((?:^|&)(?:ssl)?password=)[^&]*")
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 def without_password(url: str) -> str:
     """The URL as it may be shown."""
+    place, mark, query = url.partition("?")
     try:
-        parts = urlsplit(url)
-        if parts.password is None:
-            return url
+        parts = urlsplit(place)
+        if parts.password is not None:
+            host = parts.netloc.rpartition("@")[2]
+            place = urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}"))
     except ValueError:
         return f"{url.partition(':')[0]}:..."
-    place = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{place}"))
+    return place + mark + _PASSWORD_SETTING.sub(r"\1***", query)
 
 
 _SETTINGS = {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "afterword"}

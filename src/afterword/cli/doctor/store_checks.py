@@ -8,6 +8,7 @@ from afterword.cli.doctor.findings import Broken, Findings
 from afterword.client import Client
 from afterword.configuration import Configuration
 from afterword.errors import AfterwordError
+from afterword.stores import open_store
 
 __all__ = ["check_store", "settings_of"]
 
@@ -21,6 +22,7 @@ def settings_of(configuration: Configuration, environment: Mapping[str, str]) ->
     """The configuration as text, every secret masked."""
     key_ids = ", ".join(f"{key_id}:{_MASK}" for key_id, _ in configuration.keyring)
     return {
+        "AFTERWORD_URL": open_store(configuration.url, api_key=configuration.api_key).url,
         "project": configuration.project,
         "AFTERWORD_SPOOL": configuration.spool or "not set; beside an embedded store, else by user",
         "AFTERWORD_DURABILITY": configuration.durability,
