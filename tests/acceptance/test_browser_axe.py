@@ -87,6 +87,21 @@ def test_axe_would_notice(chromium: Browser, server: FeedbackServer, axe: str) -
     context.close()
 
 
+@pytest.mark.parametrize(("wish", "moves"), [("no-preference", True), ("reduce", False)])
+def test_nothing_moves_for_those_who_asked_for_that(
+    chromium: Browser, server: FeedbackServer, wish: Any, moves: bool
+) -> None:
+    context = chromium.new_context(reduced_motion=wish)
+    tab = new_tab(context, server).open(ONE)
+    tab.button("Bad answer").click()
+    panel = tab.page.get_by_role("group", name="What went wrong?")
+    animation = panel.evaluate("(node) => getComputedStyle(node).animationName")
+    lasting = tab.button("Send").evaluate("(node) => getComputedStyle(node).transitionDuration")
+    assert (animation != "none") is moves
+    assert (lasting.strip("0s, ") != "") is moves
+    context.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_of_a_link_breaks_no_rule(
     chromium: Browser, axe: str, scheme: Any, tmp_path: Path
