@@ -54,7 +54,7 @@ def fail_for(rig: Rig, seconds: float, calls: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "calls"), [(3.0, 100), pytest.param(60.0, 500, marks=pytest.mark.long)]
+    ("seconds", "calls"), [(2.0, 100), pytest.param(60.0, 500, marks=pytest.mark.long)]
 )
 def test_what_comes_while_the_server_fails_is_delivered_later_and_once(
     rig: Rig, seconds: float, calls: int
