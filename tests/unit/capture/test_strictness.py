@@ -196,6 +196,17 @@ def test_what_is_logged_by_hand_is_stored_when_log_has_returned(
     assert stored() == {data_id: "ok"}
 
 
+def test_who_waits_does_not_wait_for_the_next_regular_flush(client: Client, stored: Stored) -> None:
+    @afterword.generation(client=client)
+    def answer(question: str) -> str:
+        return question.upper()
+
+    client.recorder._interval_s = 3_600.0
+    assert answer("why?") == "WHY?"
+    assert len(stored()) == 1
+    assert client.status().faults == 0
+
+
 # --- sharing commits ---------------------------------------------------------------------------
 
 

@@ -210,6 +210,18 @@ def test_another_user_makes_one_of_their_own_where_all_may(public: Path) -> None
     assert mode(public / "theirs") == 0o700
 
 
+def test_in_a_volume_that_all_may_write_to_a_folder_is_made_and_its_root_refused(
+    public: Path,
+) -> None:
+    public.chmod(0o2777)
+    given = str(public / "afterword")
+    told = in_another_user_s_process(lambda: prepare(str(public / "afterword" / "spool"), given))
+    assert told == "nothing"
+    assert mode(public / "afterword") & 0o777 == 0o700
+    told = in_another_user_s_process(lambda: prepare(str(public / "spool"), str(public)))
+    assert "belongs to another user" in told or "written by other users" in told
+
+
 def test_nobody_makes_one_where_they_may_not_write(public: Path) -> None:
     place = Path("/proc") if os.geteuid() else public
     told = in_another_user_s_process(lambda: prepare(str(place / "theirs" / "spool")))
