@@ -18,7 +18,7 @@ from afterword.drafting import draft
 from afterword.errors import DeliveryError, InvalidInput, NoGenerationInContext
 from afterword.feedback.rows import FeedbackRow
 from afterword.feedback.types import declare
-from afterword.ids import check_external_id, new_id
+from afterword.ids import check_external_id, looks_minted, new_id
 from afterword.keyring import Keyring, Keys
 from afterword.listing import one, page, query
 from afterword.model import Feedback, FeedbackType, Generation, Page, Status
@@ -232,7 +232,8 @@ class Client:
             entries = entries_about(data_id, feedback)
             self.desk.note_place(data_id, project)
             groups = self.desk.rows(entries, default_data_id=new_id, listed=True)
-        if project != self.project:
+        if project != self.project or not looks_minted(data_id):
+            # An ID from outside may be another project's, too; feedback from here means this one.
             self.desk.note_place(data_id, project)
         if not self.is_strict:
             self.recorder.put(record)
