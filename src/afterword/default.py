@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, overload
 
 from afterword.client import Client
+from afterword.delivery import lifetimes
 from afterword.model import Feedback, Generation, Status
 from afterword.redaction import Rule
 
@@ -15,6 +16,15 @@ _CHANGE_FLUSH_S = 2.0
 
 _default: Client | None = None
 _default_lock = threading.Lock()
+
+
+def _in_child() -> None:
+    """Another thread of the parent may have had the lock."""
+    global _default_lock
+    _default_lock = threading.Lock()
+
+
+lifetimes.call_after_fork(_in_child)
 
 
 def configure(

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 import weakref
+from collections.abc import Callable
 from typing import Protocol
 
 EXIT_S = 2.0
@@ -28,6 +29,7 @@ class Watched(Protocol):
 
 
 _ALL: weakref.WeakSet[Watched] = weakref.WeakSet()
+_renewals: list[Callable[[], None]] = []
 _watched_by: int | None = None
 
 
@@ -47,7 +49,14 @@ def watch_worker_exit() -> None:
         util.Finalize(None, _at_exit, exitpriority=0)
 
 
+def call_after_fork(renew: Callable[[], None]) -> None:
+    """Call this in every child process, before any recorder is told."""
+    _renewals.append(renew)
+
+
 def _after_fork() -> None:
+    for renew in _renewals:
+        renew()
     for watched in list(_ALL):
         watched.after_fork()
 

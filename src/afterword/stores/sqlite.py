@@ -25,6 +25,7 @@ from afterword.stores import tombstones
 from afterword.stores.protocol import Query, as_json_definition, from_json_definition
 from afterword.stores.rows import GenerationRow, Stored
 from afterword.stores.sqlite_files import SQL, Patience, errors_of, open_reader, open_writer
+from afterword.stores.sqlite_forks import GATE
 from afterword.stores.sqlite_recovery import log_bytes, set_aside_files
 from afterword.stores.sqlite_rows import (
     GENERATIONS_BY_IDS,
@@ -78,7 +79,7 @@ class SqliteStore:
         self._patience.patience_s = seconds
 
     def open(self) -> None:
-        with self._errors(), self._lock:
+        with self._errors(), self._lock, GATE.inside():
             self._write_connection()
 
     def facts(self) -> dict[str, str]:
@@ -215,7 +216,7 @@ class SqliteStore:
                          "name": tombstones.name_of(user), "replace": True}  # fmt: skip
             body = str(time.time_ns() // 1_000)
             connection.execute(SQL["put_document"], {**tombstone, "body": body})
-        with self._errors(), self._lock:
+        with self._errors(), self._lock, GATE.inside():
             # Pages of before are in the log until it is emptied.
             self._write_connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
         for name in set_aside_files(self.path):
@@ -249,7 +250,7 @@ class SqliteStore:
     def close(self) -> None:
         patience, self._patience = self._patience, Patience()
         patience.end()
-        with self._lock:
+        with self._lock, GATE.inside():
             for connection in (*self._readers, self._writer):
                 if connection is not None:
                     connection.close()
@@ -262,7 +263,7 @@ class SqliteStore:
 
     @contextmanager
     def _transaction(self) -> Generator[apsw.Connection]:
-        with self._errors(), self._lock:
+        with self._errors(), self._lock, GATE.inside():
             connection = self._write_connection()
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -291,7 +292,8 @@ class SqliteStore:
         with self._errors():
             connection = self._borrow()
             try:
-                yield connection
+                with GATE.inside():
+                    yield connection
             finally:
                 self._readers.append(connection)
 
@@ -313,7 +315,7 @@ class SqliteStore:
                 return self._readers.pop()
             raise IndexError
         except IndexError:
-            with self._lock:
+            with self._lock, GATE.inside():
                 self._write_connection()  # makes the file and its schema when they are missing
                 return open_reader(self.path, self._patience)
 

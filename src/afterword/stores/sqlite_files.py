@@ -17,6 +17,7 @@ import apsw
 
 from afterword.errors import StoreBusy, StoreError, StoreTooNew, StoreUnavailable
 from afterword.stores.sql import migrations, statements
+from afterword.stores.sqlite_forks import GATE
 from afterword.stores.sqlite_recovery import APPLICATION_ID, IDENTITY, alone, look_at
 
 BUSY_TIMEOUT_S = 5.0
@@ -53,7 +54,8 @@ class Patience:
         if sum(_DELAYS_S[:tries]) + beyond * _LONGEST_S > self.patience_s:
             return False
         delay_s = _DELAYS_S[tries] if tries < len(_DELAYS_S) else _LONGEST_S
-        return not self._over.wait(delay_s)
+        with GATE.outside():
+            return not self._over.wait(delay_s)
 
     def end(self) -> None:
         """End every wait, now and later."""

@@ -8,11 +8,21 @@ from typing import Any
 from afterword.capture.annotations import _patch
 from afterword.capture.providers.folding import Tokens
 from afterword.capture.records import Call
+from afterword.delivery import lifetimes
 
 _KEY = "rolled_up"
 
 #: A finaliser may end a stream while this very thread holds the lock.
-_LOCK = threading.RLock()
+_lock = threading.RLock()
+
+
+def _in_child() -> None:
+    """Another thread of the parent may have had the lock."""
+    global _lock
+    _lock = threading.RLock()
+
+
+lifetimes.call_after_fork(_in_child)
 
 
 class _Sum:
@@ -40,7 +50,7 @@ def roll_up(
         outermost = outermost.parent
     if not isinstance(outermost, Call):
         return
-    with _LOCK:
+    with _lock:
         notes = outermost.notes
         if notes is None:
             notes = outermost.notes = {}
