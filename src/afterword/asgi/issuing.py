@@ -77,11 +77,11 @@ class Issuer:
 
 def _subject(trail: Trail, keyring: Keyring) -> tuple[bytes, bool]:
     """Who will rate, and whether that is a user whose name is known."""
-    user = trail.user
+    user = None if trail._user is None else trail.user
     if user is not None:
         return subject_bytes(keyring[0][1], "user", user), True
     if trail.subject is None:
-        session = trail.session
+        session = None if trail._session is None else trail.session
         trail.subject = (
             random_bytes() if session is None else subject_bytes(keyring[0][1], "session", session)
         )
