@@ -19,8 +19,10 @@ from socket import create_server
 
 import psutil
 
+from afterword import Client
 from afterword.ids import new_id
-from benchmarks.http_load import Load, load, request
+from afterword.server.keys import create_key
+from benchmarks.http_load import CONNECTIONS, Load, load, request
 
 BATCH, BATCHES, SENDERS = 500, 120, 4
 STATEMENTS = 10_000
@@ -53,7 +55,15 @@ def _is_ready(port: int) -> bool:
     return False
 
 
-def batches() -> list[bytes]:
+def _made_key(url: str) -> str:
+    """The header of a key for the project, as servers in use ask for one."""
+    client = Client(url)
+    text, _ = create_key(client.store, project="bench", scopes=["ingest", "feedback"])
+    client.close()
+    return f"Authorization: Bearer {text}\r\n"
+
+
+def batches(key: str) -> list[bytes]:
     """Posts of 500 generations of 1 kB each."""
     made: list[bytes] = []
     for _ in range(BATCHES):
@@ -65,30 +75,33 @@ def batches() -> list[bytes]:
             }
             for _ in range(BATCH)
         ]  # fmt: skip
-        made.append(request("/api/v1/generations", json.dumps({"generations": rows}).encode()))
+        body = json.dumps({"generations": rows}).encode()
+        made.append(request("/api/v1/generations", body, key))
     return made
 
 
-def statements(data_ids: list[str]) -> list[bytes]:
+def statements(data_ids: list[str], key: str) -> list[bytes]:
     """Posts of one rating each."""
     made: list[bytes] = []
     for data_id in data_ids:
         said = {"data_id": data_id, "type": "rating", "value": "good", "user": "ann"}
-        made.append(request("/api/v1/feedback", json.dumps({"feedback": [said]}).encode()))
+        made.append(request("/api/v1/feedback", json.dumps({"feedback": [said]}).encode(), key))
     return made
 
 
 def measured(url: str) -> tuple[tuple[Load, float], tuple[Load, float]]:
     """Batches, then feedback on what they brought: each with the server's CPU a request, in µs."""
+    key = _made_key(url)
     with served(url) as (port, process):
-        posted = batches()
+        posted = batches(key)
         ingest = _timed(process, port, posted, SENDERS)
         rows = [
             row
             for sent in posted
             for row in json.loads(sent.partition(b"\r\n\r\n")[2])["generations"]
         ]
-        feedback = _timed(process, port, statements([row["id"] for row in rows[:STATEMENTS]]), 32)
+        rated = statements([row["id"] for row in rows[:STATEMENTS]], key)
+        feedback = _timed(process, port, rated, CONNECTIONS)
     return ingest, feedback
 
 

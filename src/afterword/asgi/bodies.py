@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, cast
 
 from starlette.requests import Request
@@ -45,30 +45,48 @@ async def json_body(request: Request, limits: Limits) -> dict[str, Any]:
 async def _bytes(request: Request, limits: Limits, declared: str) -> bytes:
     if declared.isdecimal() and int(declared[:18]) > limits.body_bytes:
         raise _too_large(limits)
-    data = b""
-    stream = request.stream()
-    until_s: float | None = None
+    data = bytearray()
+
+    def take(chunk: bytes) -> None:
+        data.extend(chunk)
+        if len(data) > limits.body_bytes:
+            raise _too_large(limits)
+
     try:
-        while True:
-            step = stream.__anext__()
-            try:
-                # Most bodies are here by now, and need no deadline to be set and taken back.
-                pending = step.send(None)
-            except StopIteration as ready:
-                data += ready.value
-            else:
-                if until_s is None:
-                    until_s = asyncio.get_running_loop().time() + limits.read_timeout_s
-                async with asyncio.timeout_at(until_s):
-                    data += await _Resumed(step, pending)
-            if len(data) > limits.body_bytes:
-                raise _too_large(limits)
-    except StopAsyncIteration:
-        return data
+        await receive(request, limits.read_timeout_s, take)
     except TimeoutError:
         # HTTP/2 has no such header; there a stream ends without its connection.
         closing = {"Connection": "close"} if request.get("http_version", "1.1")[0] == "1" else None
         raise Refused(408, "the body took too long to arrive", headers=closing) from None
+    return bytes(data)
+
+
+async def receive(request: Request, timeout_s: float, take: Callable[[bytes], None]) -> None:
+    """Hand the pieces of a body to `take`.
+
+    Raises:
+        TimeoutError: it has not arrived within the time.
+    """
+    stream = request.stream()
+    until_s: float | None = None
+    while True:
+        step = stream.__anext__()
+        try:
+            # Most bodies are here by now, and need no deadline to be set and taken back.
+            pending = step.send(None)
+        except StopIteration as ready:
+            take(ready.value)
+            continue
+        except StopAsyncIteration:
+            return
+        if until_s is None:
+            until_s = asyncio.get_running_loop().time() + timeout_s
+        try:
+            async with asyncio.timeout_at(until_s):
+                piece = await _Resumed(step, pending)
+        except StopAsyncIteration:
+            return
+        take(piece)
 
 
 class _Resumed:

@@ -129,6 +129,8 @@ def _run(uvicorn: Any, app: Any, listener: socket.socket) -> None:
     logging.basicConfig(level=logging.WARNING, format="afterword: %(message)s")
     config = uvicorn.Config(
         app,
+        http=import_module("afterword.server.corking").CorkedProtocol,
+        ws="none",
         log_config=None,
         lifespan="off",
         access_log=False,

@@ -6,6 +6,7 @@ cannot name another project's records, by whatever ID.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
@@ -19,6 +20,8 @@ from afterword.stores.rows import GenerationRow, Stored
 
 __all__ = ["ProjectView"]
 
+_IDS_KEPT = 10_000
+
 
 class ProjectView:
     """A `Store` that knows one project only. A project that a caller names must be that one."""
@@ -28,6 +31,7 @@ class ProjectView:
         self.project = project
         self.url = store.url
         self.is_local = store.is_local
+        self._own_ids: OrderedDict[str, None] = OrderedDict()
 
     def open(self) -> None:
         self._store.open()
@@ -53,10 +57,18 @@ class ProjectView:
 
     def project_of(self, data_id: str) -> str | None:
         place = self._store.project_of(data_id)
-        if place is None or place == self.project:
-            return place
-        # An ID from outside may stand in several projects, this one among them.
-        return self.project if self._store.generation(data_id, self.project) else None
+        if place is not None and place != self.project:
+            # An ID from outside may stand in several projects, this one among them.
+            place = self.project if self._store.generation(data_id, self.project) else None
+        if place is not None:
+            self._own_ids[data_id] = None
+            if len(self._own_ids) > _IDS_KEPT:
+                self._own_ids.popitem(last=False)
+        return place
+
+    def has_seen(self, data_id: str) -> bool:
+        """Whether a generation of this project has been asked for lately, and was there."""
+        return data_id in self._own_ids
 
     def generations(self, query: Query) -> list[GenerationRow]:
         own = msgspec.structs.replace(query, project=self._own(query.project))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import zlib
@@ -14,6 +15,8 @@ from api_calls import API, JSON, api, body, headers, post_generations, refusal
 
 from afterword.client import Client
 from afterword.ids import new_id
+from afterword.server import create_app
+from afterword.server.api import bodies
 from afterword.server.api.bodies import BODY_BYTES
 from afterword.stores.rows import GenerationRow
 
@@ -249,3 +252,37 @@ def test_feedback_of_before_joins_when_its_generation_comes(client: Client) -> N
     assert post_generations(web, {"id": "late", "project": "x"}).json()["accepted"] == 1
     read = web.get(f"{API}/generations/late").json()
     assert (read["status"], read["project"], len(read["feedback"])) == ("ok", "x", 1)
+
+
+def test_a_body_that_does_not_arrive_is_waited_for_a_while(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "READ_TIMEOUT_S", 0.2)
+    pieces = [b'{"generations": ', b'[{"id": "a"}', b"]}"]
+    headers = [(b"content-type", b"application/json")]
+    scope = {
+        "type": "http", "method": "POST", "path": f"{API}/generations", "headers": headers,
+        "query_string": b"", "scheme": "http", "server": ("localhost", 80),
+    }  # fmt: skip
+
+    def answered(arriving: int) -> int:
+        """The status, when so many pieces arrive, the first at once and the others a little late."""
+        left = iter(range(arriving))
+        statuses: list[int] = []
+
+        async def receive() -> dict[str, Any]:
+            number = next(left, None)
+            await asyncio.sleep(0.01 * number if number is not None else 60)
+            more = number != len(pieces) - 1
+            return {"type": "http.request", "body": pieces[number or 0], "more_body": more}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        asyncio.run(create_app(client)(scope, receive, send))
+        return statuses[0]
+
+    assert answered(3) == 200
+    assert answered(2) == 408
+    assert client.store.projects() == ["default"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import zlib
@@ -16,6 +15,7 @@ import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from afterword.asgi.bodies import receive
 from afterword.server.api.answers import Refused
 
 __all__ = ["BODY_BYTES", "Bodies", "decoded"]
@@ -70,8 +70,7 @@ class Bodies:
             )
         held = _Held(self)
         try:
-            async with asyncio.timeout(READ_TIMEOUT_S):
-                data = await self._received(request, held)
+            data = await self._received(request, held)
             if coding == "identity":
                 return data
             if len(data) > _IN_THREAD_BYTES:
@@ -91,11 +90,15 @@ class Bodies:
         if declared.isdecimal() and int(declared[:18]) > BODY_BYTES:
             raise _too_large()
         chunks: list[bytes] = []
-        async for chunk in request.stream():
+
+        def take(chunk: bytes) -> None:
             held.add(len(chunk))
             if held.size_bytes > BODY_BYTES:
                 raise _too_large()
-            chunks.append(chunk)
+            if chunk:
+                chunks.append(chunk)
+
+        await receive(request, READ_TIMEOUT_S, take)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     @contextmanager
