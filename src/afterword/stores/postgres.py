@@ -105,9 +105,11 @@ class PostgresStore:
             removals = _removals(connection)
             generations = removals.admit(generations)
             known = put_generations(connection, generations) if generations else ()
-            kept = [
-                put_feedback(connection, row) if removals.admits(row) else row for row in feedback
-            ]
+            wanted = removals.admit(feedback)
+            kept = put_feedback(connection, wanted) if wanted else []
+            if len(wanted) < len(feedback):
+                places = iter(kept)
+                kept = [next(places) if removals.admits(row) else row for row in feedback]
         return Stored(kept, known)
 
     def generation(self, data_id: str, project: str | None = None) -> GenerationRow | None:

@@ -12,7 +12,7 @@ from afterword.feedback.rows import FeedbackRow
 from afterword.model import TERMINAL_STATUSES
 from afterword.stores.postgres_schema import Connection
 from afterword.stores.rows import COLUMNS as GENERATION_COLUMNS
-from afterword.stores.rows import GenerationRow, merge, patched, waiting
+from afterword.stores.rows import GenerationRow, alone, merge, patched, settle, waiting
 from afterword.stores.sql import statements
 
 SQL: dict[str, LiteralString] = cast("Any", statements("postgres"))
@@ -101,14 +101,53 @@ def _settle_awaited(connection: Connection, rows: Sequence[GenerationRow]) -> No
             _insert_current(connection, history_of(connection, [data_id], arrived[data_id]))
 
 
-def put_feedback(connection: Connection, row: FeedbackRow) -> FeedbackRow:
+def put_feedback(connection: Connection, rows: Sequence[FeedbackRow]) -> list[FeedbackRow]:
+    """Write statements; gives them as they are kept. Most are the first of their key: these go together."""
+    kept = list(rows)
+    first = alone(rows)
+    fresh: list[int] = []
+    stubs: dict[tuple[str, str], GenerationRow] = {}
+    if first:
+        found = connection.execute(SQL["places_of_feedback"], _columns([rows[i] for i in first]))
+        for index, (is_known, place) in zip(first, found.fetchall(), strict=True):
+            if not is_known:
+                row = rows[index]
+                fresh.append(index)
+                settle(row, place)
+                if place is None or place[0] != row.project:
+                    stubs.setdefault((row.data_id, row.project), waiting(row))
+        if len({rows[index].id for index in fresh}) < len(fresh):
+            fresh, stubs = [], {}  # two of one ID, of which the second is a retry
+    if fresh:
+        _put_stubs(connection, list(stubs.values()))
+        bindings = _columns([rows[index] for index in fresh])
+        connection.execute(SQL["insert_feedback_rows"], bindings)
+        connection.execute(SQL["insert_current_rows"], bindings)
+    for index in sorted(set(range(len(rows))) - set(fresh)):
+        kept[index] = _put_feedback(connection, rows[index])
+    return kept
+
+
+def _columns(rows: Sequence[FeedbackRow]) -> dict[str, list[Any]]:
+    return {name: [getattr(row, name) for row in rows] for name in FEEDBACK_COLUMNS}
+
+
+def _put_stubs(connection: Connection, stubs: Sequence[GenerationRow]) -> None:
+    if not stubs:
+        return
+    keys = {
+        "ids": [stub.id for stub in stubs],
+        "projects": [stub.project for stub in stubs],
+        "times": [stub.created_at for stub in stubs],
+    }
+    made = set(connection.execute(SQL["insert_keys"], keys).fetchall())
+    _insert(connection, [stub for stub in stubs if (stub.id, stub.project) in made])
+
+
+def _put_feedback(connection: Connection, row: FeedbackRow) -> FeedbackRow:
     if row.provisional:
-        known = connection.execute(
-            SQL["project_of"], {"id": row.data_id, "project": row.project}
-        ).fetchone()
-        if known is not None:
-            row.project = known[0]
-            row.provisional = known[1] == "waiting"
+        place = connection.execute(SQL["project_of"], {"id": row.data_id, "project": row.project})
+        settle(row, place.fetchone())
     bindings = {name: getattr(row, name) for name in FEEDBACK_COLUMNS}
     same = connection.execute(_SAME_FEEDBACK, bindings).fetchone()
     if same is not None:
@@ -118,10 +157,7 @@ def put_feedback(connection: Connection, row: FeedbackRow) -> FeedbackRow:
     twin = repeated(history, row)
     if twin is not None:
         return twin
-    stub = waiting(row)
-    key = {"ids": [stub.id], "projects": [stub.project], "times": [stub.created_at]}
-    if connection.execute(SQL["insert_keys"], key).fetchall():
-        _insert(connection, [stub])
+    _put_stubs(connection, [waiting(row)])
     connection.execute(SQL["insert_feedback"], bindings)
     history.append(row)
     for found in surplus(history, row):

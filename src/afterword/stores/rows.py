@@ -8,7 +8,8 @@ that they win whenever they arrive, the later made over the earlier.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -150,6 +151,26 @@ def contradicts(kept: GenerationRow, given: GenerationRow) -> bool:
         if old != new:
             return True
     return False
+
+
+def alone(rows: Sequence[FeedbackRow]) -> list[int]:
+    """The places of those statements of a batch that set something and share their key with none."""
+    keys = Counter((row.data_id, row.type, row.rater) for row in rows)
+    return [
+        index
+        for index, row in enumerate(rows)
+        if not row.unset and keys[row.data_id, row.type, row.rater] == 1
+    ]
+
+
+def settle(row: FeedbackRow, place: Sequence[str] | None) -> None:
+    """Give a row whose project was only assumed that of its generation, if there is one.
+
+    `place` is the project and the status of the generation.
+    """
+    if row.provisional and place is not None:
+        row.project = place[0]
+        row.provisional = place[1] == "waiting"
 
 
 def waiting(row: FeedbackRow) -> GenerationRow:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from afterword.feedback.rows import COLUMNS as FEEDBACK_COLUMNS
 from afterword.feedback.rows import FeedbackRow
 from afterword.model import TERMINAL_STATUSES
 from afterword.stores.rows import COLUMNS as GENERATION_COLUMNS
-from afterword.stores.rows import GenerationRow, merge, patched, waiting
+from afterword.stores.rows import GenerationRow, alone, merge, patched, settle, waiting
 from afterword.stores.sqlite_files import SQL
 
 SELECT_GENERATION = f"{SQL['select_generation']} "
@@ -85,12 +84,7 @@ def put_feedback(connection: apsw.Connection, rows: Sequence[FeedbackRow]) -> li
     run, and gets its turn back when they like.
     """
     kept = list(rows)
-    keys = Counter((row.data_id, row.type, row.rater) for row in rows)
-    first = [
-        index
-        for index, row in enumerate(rows)
-        if not row.unset and keys[row.data_id, row.type, row.rater] == 1
-    ]
+    first = alone(rows)
     try:
         asked = _encode([rows[index] for index in first])
     except UnicodeEncodeError:
@@ -103,7 +97,7 @@ def put_feedback(connection: apsw.Connection, rows: Sequence[FeedbackRow]) -> li
             if not is_known:
                 row, place = rows[index], None if told is None else _PLACE.decode(told)
                 fresh.append(index)
-                _settle(row, place)
+                settle(row, place)
                 if place is None or place[0] != row.project:
                     stubs.append(waiting(row))
         if len({rows[index].id for index in fresh}) < len(fresh):
@@ -118,17 +112,10 @@ def put_feedback(connection: apsw.Connection, rows: Sequence[FeedbackRow]) -> li
     return kept
 
 
-def _settle(row: FeedbackRow, place: tuple[str, str] | None) -> None:
-    """Give a row whose project was only assumed that of its generation, if there is one."""
-    if row.provisional and place is not None:
-        row.project = place[0]
-        row.provisional = place[1] == "waiting"
-
-
 def _put_feedback(connection: apsw.Connection, row: FeedbackRow) -> FeedbackRow:
     if row.provisional:
         place = connection.execute(SQL["project_of"], {"id": row.data_id, "project": row.project})
-        _settle(row, place.fetchone())
+        settle(row, place.fetchone())
     bindings = {name: getattr(row, name) for name in FEEDBACK_COLUMNS}
     same = connection.execute(_SELECT_FEEDBACK + SQL["same_feedback"], bindings).fetchone()
     if same is not None:

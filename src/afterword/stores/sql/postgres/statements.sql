@@ -123,6 +123,45 @@ INSERT INTO feedback (
     %(metadata)s, %(created_at)s, %(received_at)s, %(unset)s, %(provisional)s
 );
 
+-- name: places_of_feedback
+-- For each of the rows: whether anything was said under its ID or its key, and where its generation is.
+SELECT
+    EXISTS (SELECT 1 FROM feedback AS f WHERE f.id = row.id)
+    OR EXISTS (
+        SELECT 1 FROM feedback AS f
+        WHERE f.data_id = row.data_id AND f.type = row.type AND f.rater = row.rater
+    ),
+    (
+        SELECT ARRAY[g.project, g.status]::text[] FROM generations AS g
+        JOIN generation_keys AS k
+            ON k.id = g.id AND k.project = g.project AND k.created_at = g.created_at
+        WHERE k.id = row.data_id
+        ORDER BY g.status = 'waiting', g.project <> row.project, g.created_at LIMIT 1
+    )
+FROM unnest(
+    %(id)s::text[], %(project)s::text[], %(data_id)s::text[], %(type)s::text[], %(rater)s::text[]
+) WITH ORDINALITY AS row (id, project, data_id, type, rater, number)
+ORDER BY row.number;
+
+-- name: insert_feedback_rows
+INSERT INTO feedback (
+    id, project, data_id, type, label, several, value, sentiment, signal, "user", subject,
+    rater, source, comment, metadata, created_at, received_at, unset, provisional
+) SELECT * FROM unnest(
+    %(id)s::text[], %(project)s::text[], %(data_id)s::text[], %(type)s::text[],
+    %(label)s::text[], %(several)s::boolean[], %(value)s::text[], %(sentiment)s::text[],
+    %(signal)s::text[], %(user)s::text[], %(subject)s::text[], %(rater)s::text[],
+    %(source)s::text[], %(comment)s::text[], %(metadata)s::text[], %(created_at)s::bigint[],
+    %(received_at)s::bigint[], %(unset)s::boolean[], %(provisional)s::boolean[]
+);
+
+-- name: insert_current_rows
+INSERT INTO current_feedback (project, data_id, type, rater, label, value, sentiment)
+SELECT * FROM unnest(
+    %(project)s::text[], %(data_id)s::text[], %(type)s::text[], %(rater)s::text[],
+    %(label)s::text[], %(value)s::text[], %(sentiment)s::text[]
+);
+
 -- name: select_feedback
 SELECT
     f.id, f.project, f.data_id, f.type, f.label, f.several, f.value, f.sentiment, f.signal,
