@@ -26,7 +26,6 @@ from afterword.redaction import Redactor, Rule
 from afterword.stores import open_store
 
 _READ_FLUSH_S = 2.0
-_ERASE_S = 10.0
 _CLOCK_SLACK_S = 86_400
 
 
@@ -362,7 +361,7 @@ class Client:
             StoreError: the store does not do it; nothing was removed.
             DeliveryError: the store did; what may be theirs still waits in the spool. Erase again later.
         """
-        return erase(self.recorder, clean(user), _ERASE_S, project)
+        return erase(self.recorder, clean(user), project)
 
     def flush(self, timeout_s: float | None = None) -> bool:
         """Wait until everything captured so far is durable; whether it is within the time."""

@@ -185,7 +185,7 @@ def test_what_arrives_after_the_erasure_is_kept_out_and_leaves_no_byte(place: Pl
 def test_it_is_said_when_another_process_still_holds_records(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(afterword.client, "_ERASE_S", 0.3)
+    monkeypatch.setattr("afterword.delivery.erasing.WAIT_S", 0.3)
     client = Client(place.url, "p")
     client.log(output=SAID, user=SECRET)
     living = place.segment(a_generation())
@@ -205,7 +205,7 @@ def test_it_is_said_when_another_process_still_holds_records(
 def test_nothing_is_removed_while_the_store_is_away(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(afterword.client, "_ERASE_S", 0.3)
+    monkeypatch.setattr("afterword.delivery.erasing.WAIT_S", 0.3)
     place.letters.put(body_of(Spooled(generation=a_generation())), "refused")
     client = Client(place.url, "p")
     with place.locked(), pytest.raises(StoreError):

@@ -13,26 +13,29 @@ from afterword.delivery.recorder import Recorder
 from afterword.errors import DeliveryError
 from afterword.stores.protocol import Store
 
+#: How long what is in the buffer may take to be safe, and what waits in the spool to reach the store.
+WAIT_S = 10.0
+
 _LOOK_EVERY_S = 0.1
 _IDS_AT_ONCE = 500
 
 
-def erase(recorder: Recorder, user: str, timeout_s: float, project: str | None = None) -> int:
+def erase(recorder: Recorder, user: str, project: str | None = None) -> int:
     """Remove a user's records from the store, the spool and the dead letters; how many there were.
 
     Damaged pieces of the spool go altogether, since nobody can tell whose they are. With `project`, only
-    that project's records go. What waits is given the time twice over to reach the store.
+    that project's records go.
 
     Raises:
         StoreError: the store does not do it; it and the dead letters are as before.
         DeliveryError: the store did, and segments of the spool still wait or cannot be removed.
     """
     store, spool, letters = recorder.dispatch.store, recorder.spool, recorder.dispatch.dead_letters
-    recorder.flush(timeout_s)
+    recorder.flush(WAIT_S)
     if spool.files is None or letters is None:
         return store.erase(user, project)
     try:
-        waiting = _deliver(recorder, timeout_s)
+        waiting = _deliver(recorder)
         theirs = _generations_of(user, letters, store)
         erased = store.erase(user, project)
         spool.drop_damaged()
@@ -48,11 +51,11 @@ def erase(recorder: Recorder, user: str, timeout_s: float, project: str | None =
     return erased
 
 
-def _deliver(recorder: Recorder, timeout_s: float) -> set[str]:
+def _deliver(recorder: Recorder) -> set[str]:
     """Wait until the segments that are there now are gone; their names."""
     files = recorder.spool.files
     waiting = recorder.spool.retire()
-    deadline_s = time.monotonic() + timeout_s
+    deadline_s = time.monotonic() + WAIT_S
     counts = recorder.dispatch.counts
     while files is not None and waiting & set(files.names()) and time.monotonic() < deadline_s:
         recorder.dispatch.retries.hurry()
