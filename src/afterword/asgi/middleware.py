@@ -20,6 +20,7 @@ from afterword.asgi.tokens import DEFAULT_TTL_S, MAX_TTL_S
 from afterword.client import Client
 from afterword.context import Trail, get_active, set_active
 from afterword.delivery.faults import Faults
+from afterword.delivery.lifetimes import EXIT_S
 from afterword.errors import ConfigError
 
 DATA_ID_HEADER = "Afterword-Data-Id"
@@ -78,7 +79,8 @@ class FeedbackMiddleware:
             issuer_before = get_issuer()
             set_issuer(self._issuer)
             try:
-                await self.app(scope, receive, send)
+                is_lifespan = scope["type"] == "lifespan"
+                await self.app(scope, receive, self._parting(send) if is_lifespan else send)
             finally:
                 set_issuer(issuer_before)
             return
@@ -121,6 +123,20 @@ class FeedbackMiddleware:
             if get_active() is trail:
                 set_active(before)
             set_issuer(issuer_before)
+
+    def _parting(self, send: Send) -> Send:
+        """Bring what is still in memory to safety at shutdown: some servers end by a signal right after it."""
+
+        async def part(message: Message) -> None:
+            if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+                try:
+                    flush = self._issuer.client.flush
+                    await anyio.to_thread.run_sync(flush, EXIT_S, abandon_on_cancel=True)
+                except Exception as error:
+                    self._note("flushing at shutdown", error)
+            await send(message)
+
+        return part
 
     def _asker(
         self, name: str, ask: Callable[[Scope], str | None], scope: Scope
