@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyperf
 
-from benchmarks import feedback, losses, overload, payloads, process, tails, web
+from benchmarks import feedback, losses, overload, payloads, process, server, tails, web
 from benchmarks.calls import KINDS
 
 ROOT = Path(__file__).parents[1]
@@ -119,6 +119,7 @@ def main() -> None:
         *worst_payload(),
         *under_overload(),
         *durable_feedback(),
+        *server.rows(),
         *web.rows(),
         *delivery(),
     ]
