@@ -212,7 +212,7 @@ class FaultProxy:
                 await self._send(writer, piece, toxics)
                 await asyncio.sleep(reply.pause_s)
         elif toxics.reorder and request.is_write:
-            self.toxics = replace(self.toxics, reorder=toxics.reorder - 1)
+            self._count_down(toxics, reorder=toxics.reorder - 1)
             self.kept_back.append(request)
             return False
         else:
@@ -220,7 +220,7 @@ class FaultProxy:
             for _ in range(toxics.duplicate_request):
                 answer = await self._ask(request)
             if toxics.drop_reply and request.is_write:
-                self.toxics = replace(self.toxics, drop_reply=toxics.drop_reply - 1)
+                self._count_down(toxics, drop_reply=toxics.drop_reply - 1)
                 return False
             if toxics.limit_data_bytes is not None:
                 await self._send(writer, answer[: toxics.limit_data_bytes], toxics)
@@ -231,6 +231,10 @@ class FaultProxy:
             await asyncio.sleep(toxics.slow_close_s)
         writer.write_eof() if writer.can_write_eof() else writer.close()
         return False
+
+    def _count_down(self, toxics: Toxics, **left: int) -> None:
+        if self.toxics is toxics:  # else the test has already said what is next
+            self.toxics = replace(toxics, **left)
 
     async def _read(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
