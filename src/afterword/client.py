@@ -15,7 +15,7 @@ from afterword.delivery.faults import Faults
 from afterword.delivery.opening import open_recorder
 from afterword.desk import Desk, await_, entries_about, feedback_entries, wait
 from afterword.drafting import draft
-from afterword.errors import DeliveryError, InvalidInput, NoGenerationInContext
+from afterword.errors import InvalidInput, NoGenerationInContext
 from afterword.feedback.rows import FeedbackRow
 from afterword.feedback.types import declare
 from afterword.ids import check_external_id, looks_minted, new_id
@@ -234,10 +234,10 @@ class Client:
         if project != self.project or not looks_minted(data_id):
             # An ID from outside may be another project's, too; feedback from here means this one.
             self.desk.note_place(data_id, project)
-        if not self.is_strict:
+        if self.is_strict:
+            self.recorder.put_safely(record)
+        else:
             self.recorder.put(record)
-        elif not self.recorder.put_durably(record).result():
-            raise DeliveryError
         if groups:
             self.recorder.flush(_READ_FLUSH_S)
             wait(groups, self.desk.submit(groups))

@@ -12,10 +12,8 @@ from typing import Any
 
 from afterword.capture.records import Call
 from afterword.delivery.arrivals import arriving
+from afterword.delivery.recorder import LONGEST_S
 from afterword.errors import DeliveryError
-
-#: The recorder answers sooner; this keeps a caller from waiting on a fault of ours.
-LONGEST_S = 10.0
 
 
 def wait(call: Call) -> None:

@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Protocol
 
 from afterword.delivery import lifetimes
@@ -24,6 +25,7 @@ from afterword.delivery.faults import Faults
 from afterword.delivery.requests import Kept, Request
 from afterword.delivery.sender import Sender
 from afterword.delivery.spool import Spool
+from afterword.errors import DeliveryError
 from afterword.feedback.rows import FeedbackRow
 from afterword.model import Status
 from afterword.stores.protocol import Store
@@ -32,6 +34,8 @@ from afterword.stores.rows import GenerationRow
 BUFFER_BYTES = 64_000_000
 INTERVAL_S = 0.1
 BATCH_ROWS = 500
+#: The recorder tells sooner what became of a record; this keeps callers from waiting on a fault of ours.
+LONGEST_S = 10.0
 
 _RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 _LAST_WORD_S = 0.1
@@ -126,6 +130,19 @@ class Recorder:
         self._urgent = True
         self._rouse()
         return waiter
+
+    def put_safely(self, record: Pending) -> None:
+        """Take a record, and return once it is durable.
+
+        Raises:
+            DeliveryError: neither the store nor the spool took it.
+        """
+        try:
+            is_durable = self.put_durably(record).result(LONGEST_S)
+        except FutureTimeout:
+            is_durable = False
+        if not is_durable:
+            raise DeliveryError
 
     def submit(self, rows: list[FeedbackRow]) -> Future[Kept]:
         """Make rows durable, all or none; the future gives them as kept.
