@@ -21,7 +21,14 @@ import afterword
 from afterword.errors import AfterwordError
 
 ledger = Ledger(sys.argv[1])
+#: What this process has attempted since a flush said that all was durable.
+unacknowledged: list[str] = []
 _POLL_S = 0.02
+
+
+def acknowledge() -> None:
+    ledger.acknowledge(*unacknowledged)
+    unacknowledged.clear()
 
 
 @afterword.generation(name="answer")
@@ -34,8 +41,8 @@ def named(name: str) -> str:
     return f"{os.environ.get('AFTERWORD_PROJECT', 'default')}-{name}"
 
 
-def log(prefix: str, count: int, acknowledge: bool = False, size: int = 100) -> dict[str, Any]:
-    """Log generations; with `acknowledge`, a call's return is the acknowledgement (strict)."""
+def log(prefix: str, count: int, is_strict: bool = False, size: int = 100) -> dict[str, Any]:
+    """Log generations; with `is_strict`, a call's return is the acknowledgement."""
     spent: list[float] = []
     for number in range(count):
         data_id, inputs = named(f"{prefix}-{number}"), {"number": number, "text": "q" * size}
@@ -43,8 +50,10 @@ def log(prefix: str, count: int, acknowledge: bool = False, size: int = 100) -> 
         started_s = time.perf_counter()
         afterword.log(data_id=data_id, inputs=inputs, output=f"answer {number}")
         spent.append(time.perf_counter() - started_s)
-        if acknowledge:
+        if is_strict:
             ledger.acknowledge(key)
+        else:
+            unacknowledged.append(key)
     return {"p50_us": sorted(spent)[count // 2] * 1e6, "most_us": max(spent) * 1e6}
 
 
@@ -52,7 +61,7 @@ def log_as(name: str, inputs: Any, output: Any, keep: bool = False) -> dict[str,
     """Log one generation. Without `keep` the ledger does not hear of it: it must not be what is held."""
     data_id = named(name)
     if keep:
-        ledger.attempt(data_id, inputs, output)
+        unacknowledged.append(ledger.attempt(data_id, inputs, output))
     afterword.log(data_id=data_id, inputs=inputs, output=output)
     return {}
 
@@ -85,7 +94,7 @@ def flush(timeout_s: float) -> dict[str, Any]:
     started_s = time.perf_counter()
     is_durable = afterword.flush(timeout_s)
     if is_durable:
-        ledger.acknowledge_all()
+        acknowledge()
     return {"durable": is_durable, "seconds": time.perf_counter() - started_s}
 
 
@@ -104,7 +113,7 @@ def settle(timeout_s: float) -> dict[str, Any]:
         spent_s = time.perf_counter() - started_s
         if not (found["buffered"] or found["spooled"]) or spent_s > timeout_s:
             if found["stored"] == found["captured"]:
-                ledger.acknowledge_all()
+                acknowledge()
             return {**found, "seconds": spent_s}
         time.sleep(_POLL_S)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import figures
 from fault_proxy import FaultProxy, Request, Toxics
 from stub_replies import (
@@ -29,6 +31,7 @@ NOT_ACKNOWLEDGED = {
     "gzip bomb": bomb,
     "endless page": lambda: endless("text/html"),
     "404": lambda: refusal(404, "Not Found"),
+    **{str(status): partial(refusal, status) for status in (405, 408, 421, 425, 429, 500, 504)},
 }
 
 

@@ -32,7 +32,8 @@ def refuse(rig: Rig, *names: str, status: int = 422) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bad", "status"), [(("a-250",), 400), (("a-0", "a-1", "a-333", "a-499"), 422)]
+    ("bad", "status"),
+    [(("a-250",), 400), (("a-0", "a-1", "a-333", "a-499"), 422), (("a-7",), 413)],
 )
 def test_the_others_of_a_batch_pass_within_seconds(
     rig: Rig, bad: tuple[str, ...], status: int
