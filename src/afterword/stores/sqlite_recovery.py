@@ -32,8 +32,11 @@ APPLICATION_ID = 0x41465457  # "AFTW", so that `file` and we know a file of ours
 IDENTITY = "store_identity"
 #: A file that takes longer to look at is used as it is; `afterword doctor` says what it is like.
 LOOK_S = 20.0
+LOOK_CLOSER_S = 5.0
 
 _APPLICATION_ID_AT = 68
+#: The log's format, as SQLite's documentation of its files has it.
+_LOG_HEAD_BYTES, _FRAME_HEAD_BYTES = 32, 24
 _STEPS = 200_000
 _DAMAGED = (apsw.CorruptError, apsw.NotADBError)
 _LOGGER = logging.getLogger("afterword")
@@ -133,7 +136,7 @@ def _look(probe: apsw.Connection, path: str, newest: int) -> None:
         is_ours = int(probe.pragma("application_id")) == APPLICATION_ID
         if not is_ours or int(probe.pragma("user_version")) > newest:
             return
-        fault = _fault(probe)
+        fault = _cut(path, int(probe.pragma("page_size"))) or _fault(probe)
     except _DAMAGED as error:
         if not (is_ours or _is_ours(path)):
             return
@@ -154,6 +157,29 @@ def _look(probe: apsw.Connection, path: str, newest: int) -> None:
             _set_aside(path, ("-wal", "-shm"), f"its log does not fit it ({fault})")
         else:
             _set_aside(path, ("", "-wal", "-shm"), fault)
+
+
+def _cut(path: str, page_bytes: int) -> str | None:
+    """Whether a file ends in the middle of a page, and the log does not have that page.
+
+    What is missing of it would be read as zeros. A page that was being put into the file when a
+    process was killed is in the log, too.
+    """
+    number, rest = divmod(_size_bytes(path), page_bytes)
+    if rest == 0:
+        return None
+    try:
+        with open(f"{path}-wal", "rb") as log:
+            head = log.read(_LOG_HEAD_BYTES)
+            while len(frame := log.read(_FRAME_HEAD_BYTES)) == _FRAME_HEAD_BYTES:
+                if frame[8:16] != head[16:24]:
+                    break  # left over from an earlier round of the log
+                if int.from_bytes(frame[:4]) == number + 1:
+                    return None
+                log.seek(page_bytes, os.SEEK_CUR)
+    except OSError:
+        pass
+    return "it ends in the middle of a page"
 
 
 @contextmanager
@@ -181,13 +207,25 @@ def _is_whole(connection: apsw.Connection) -> bool:
 def _fault(connection: apsw.Connection) -> str | None:
     """What is wrong with a file's structure; None when nothing is.
 
+    The order of rows and what indexes hold is looked at as far as there is time for it.
+
     Raises:
-        apsw.InterruptError: it takes too long to find out.
+        apsw.InterruptError: the quick check alone takes too long.
     """
-    deadline_s = time.monotonic() + LOOK_S
+    fault = _check(connection, "PRAGMA quick_check(1)", LOOK_S)
+    if fault is None:
+        try:
+            fault = _check(connection, "PRAGMA integrity_check(1)", LOOK_CLOSER_S)
+        except apsw.InterruptError:
+            pass
+    return fault
+
+
+def _check(connection: apsw.Connection, pragma: str, seconds: float) -> str | None:
+    deadline_s = time.monotonic() + seconds
     connection.set_progress_handler(lambda: time.monotonic() > deadline_s, _STEPS)
     try:
-        found = connection.execute("PRAGMA quick_check(1)").fetchone()
+        found = connection.execute(pragma).fetchone()
     finally:
         connection.set_progress_handler(None)
     told = "" if found is None else " ".join(str(found[0]).split())
