@@ -84,7 +84,11 @@ class Failing:
 
 def _serve(told: Connection, url: str, port: int, failing_s: float) -> None:
     app = Failing(create_app(afterword.Client(url)), failing_s)
-    listener = socket.create_server(("127.0.0.1", port))
+    # asyncio turns Nagle's algorithm off only for sockets that say they are TCP.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(64)
     told.send(True)
     config = uvicorn.Config(app, log_level="critical", lifespan="off", access_log=False)
     uvicorn.Server(config).run(sockets=[listener])
