@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import msgspec
 import pytest
@@ -79,6 +80,37 @@ def test_the_request_is_made_again_on_a_new_connection(server: OneEach) -> None:
         assert store.projects() == ["p"]
     assert server.connections == 10
     store.close()
+
+
+def test_connections_are_made_anew_after_five_minutes() -> None:
+    now_s = 1_000.0
+    connections: list[object] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            connections.append(self)
+            super().setup()
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.wfile.write(ANSWER)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        store = HttpStore(f"http://127.0.0.1:{server.server_port}", clock_s=lambda: now_s)
+        for passed_s, made in ((0, 1), (299, 1), (2, 2), (300, 3), (1, 3)):
+            now_s += passed_s
+            assert store.projects() == ["p"]
+            assert len(connections) == made
+        store.close()
+        server.shutdown()
+        serving.join(20)
 
 
 def test_a_new_connection_that_is_hung_up_on_is_a_server_that_is_away(server: OneEach) -> None:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -34,6 +34,8 @@ from afterword.stores.remote import MEDIA_TYPE, PATH, Answer, Call, Rows
 from afterword.stores.rows import GenerationRow, Stored
 
 REQUEST_S = 10.0
+#: Connections are made anew after this time, so that a server that moved is found by its name.
+CONNECTIONS_S = 300.0
 REPLY_BYTES = 64_000_000
 #: Of an answer that is not the server's own, so much is looked at.
 OTHER_BYTES = 65_536
@@ -75,6 +77,12 @@ def open_store(url: str, api_key: str | None = None) -> HttpStore:
     return HttpStore(url.rstrip("/"), api_key)
 
 
+class _Opened(NamedTuple):
+    client: httpx.Client
+    transport: DeadlineTransport
+    at_s: float
+
+
 class HttpStore:
     """Records on an Afterword server. Safe from any thread.
 
@@ -84,13 +92,20 @@ class HttpStore:
     is_local = False
 
     def __init__(
-        self, url: str, api_key: str | None = None, *, request_s: float = REQUEST_S
+        self,
+        url: str,
+        api_key: str | None = None,
+        *,
+        request_s: float = REQUEST_S,
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.url = url
         self._api_key = None if api_key is None else Hidden(api_key)
         self._request_s = request_s
         self._lock = threading.Lock()
-        self._client: tuple[httpx.Client, DeadlineTransport] | None = None
+        self._clock_s = clock_s
+        self._opened: _Opened | None = None
+        self._former: _Opened | None = None
 
     def __repr__(self) -> str:
         return f"<HttpStore {self.url}>"
@@ -180,14 +195,15 @@ class HttpStore:
 
     def forget_after_fork(self) -> None:
         # Closing the parent's connections would end its TLS sessions; leak them instead.
-        _LEAKED.append(self._client)
-        self._client, self._lock = None, threading.Lock()
+        _LEAKED.append((self._opened, self._former))
+        self._opened, self._former, self._lock = None, None, threading.Lock()
 
     def close(self) -> None:
         with self._lock:
-            client, self._client = self._client, None
-        if client is not None:
-            client[0].close()
+            every, self._opened, self._former = (self._opened, self._former), None, None
+        for opened in every:
+            if opened is not None:
+                opened.client.close()
 
     def _call(self, name: str, call: Call, read: Callable[[Answer], T]) -> T:
         return self._send(name, _encoded(call), read)
@@ -200,7 +216,7 @@ class HttpStore:
             small = gzip.compress(body, 1, mtime=0)
             if len(body) <= len(small) * _MAX_RATIO:  # what shrinks more, servers take for a bomb
                 body, headers["Content-Encoding"] = small, "gzip"
-        client, transport = self._connection()
+        client, transport, _ = self._connection()
         try:
             with (
                 transport.within(self._request_s),
@@ -249,21 +265,26 @@ class HttpStore:
             raise error
         raise StoreError(message)
 
-    def _connection(self) -> tuple[httpx.Client, DeadlineTransport]:
-        client = self._client
-        if client is None:
-            with self._lock:
-                client = self._client
-                if client is None:
-                    transport = DeadlineTransport()
-                    made = httpx.Client(
-                        transport=transport,
-                        follow_redirects=False,
-                        timeout=self._request_s,
-                        trust_env=False,
-                    )
-                    client = self._client = (made, transport)
-        return client
+    def _connection(self) -> _Opened:
+        opened = self._opened
+        if opened is not None and self._clock_s() - opened.at_s < CONNECTIONS_S:
+            return opened
+        with self._lock:
+            if self._opened is not opened and self._opened is not None:
+                return self._opened
+            # Whatever the one before last was asked is over by now.
+            former, self._former = self._former, opened
+            transport = DeadlineTransport()
+            client = httpx.Client(
+                transport=transport,
+                follow_redirects=False,
+                timeout=self._request_s,
+                trust_env=False,
+            )
+            self._opened = opened = _Opened(client, transport, self._clock_s())
+        if former is not None:
+            former.client.close()
+        return opened
 
 
 _LEAKED: list[Any] = []
