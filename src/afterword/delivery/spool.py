@@ -115,22 +115,29 @@ class Spool:
             DeliveryError: there is no spool on disk.
             ValueError: a record cannot be written down.
         """
-        data = b"".join([frame(record) for record in records])
+        data = b"".join(map(frame, records))
         with self._lock:
             self._require()
             self._check_room(len(data))
-            segment = self._writable()
-            before = segment.file.size_bytes()
             try:
-                segment.file.append(data)
-                failpoint("spool.appended")
-                self._sync(segment, sync)
-            except OSError as error:
-                self._set_aside(segment, before, error)
-                raise
+                segment = self._appended(data, sync)
+            except FileNotFoundError:
+                segment = self._appended(data, sync)  # somebody removed the one before
             self._room_bytes -= len(data)
             segment.end = segment.file.size_bytes()
             segment.records += sum(record.records for record in records)
+
+    def _appended(self, data: bytes, sync: bool) -> DiskSegment:
+        segment = self._writable()
+        before = segment.file.size_bytes()
+        try:
+            segment.file.append(data)
+            failpoint("spool.appended")
+            self._sync(segment, sync)
+        except OSError as error:
+            self._set_aside(segment, before, error)
+            raise
+        return segment
 
     def remember(self, records: Sequence[Spooled]) -> bool:
         """Keep records in memory, which has room for few; whether they are kept."""
@@ -143,23 +150,30 @@ class Spool:
     def sync(self) -> bool:
         """Let all that is on disk outlast a power cut; whether it will."""
         with self._lock:
-            if self._active is None or not self._is_unsynced:
-                return True
             try:
-                self._sync_now(self._active)
+                if self._active is not None and self._is_unsynced:
+                    self._sync_now(self._active)
+                for segment in (self._active, *self._segments):
+                    if segment is not None and not segment.is_empty:
+                        self._require_there(segment)
             except OSError as error:
                 self._on_fault("syncing the spool", error)
                 return False
             return True
+
+    def _require_there(self, segment: DiskSegment) -> None:
+        """A segment that somebody removed is still read by this process, and by no other after it."""
+        if self.files is not None and self.files.size_bytes(segment.name) == 0:
+            if segment is self._active:
+                self._active = None
+            raise FileNotFoundError(errno.ENOENT, "the segment was removed", segment.name)
 
     def peek(self, most: int) -> Batch | None:
         """The next records; None when there are none."""
         with self._lock:
             segments: list[Segment] = [*self._segments, self.memory]
             segment = next((found for found in segments if not found.is_empty), None)
-        if segment is None:
-            return None
-        return Batch(segment, *segment.peek(most))
+        return None if segment is None else Batch(segment, *segment.peek(most))
 
     def advance(self, batch: Batch, items: Sequence[Item]) -> int:
         """These, the first of the batch, are in good hands; how many records were lost to damage."""
@@ -326,14 +340,12 @@ class Spool:
             return self.files.create(name)
 
     def _sync(self, segment: DiskSegment, wanted: bool) -> None:
-        assert self.files is not None
         self._is_unsynced = True
         if wanted or self._clock_s() - self._synced_at_s >= _SYNCED_EVERY_S:
             self._sync_now(segment)
         if wanted:
             failpoint("spool.synced")
-            if self.files.size_bytes(segment.name) == 0:
-                raise FileNotFoundError(errno.ENOENT, "the segment was removed", segment.name)
+            self._require_there(segment)
 
     def _sync_now(self, segment: DiskSegment) -> None:
         assert self.files is not None

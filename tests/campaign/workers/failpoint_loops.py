@@ -63,13 +63,16 @@ def log(client: Client, ledger: Ledger, data_id: str) -> None:
     ledger.acknowledge(key)
 
 
-def leave(parent: Parent, folder: Path, number: int) -> None:
-    """Leave a segment behind."""
+def leave(parent: Parent, base: Path, number: int) -> None:
+    """Leave a segment behind. It is made elsewhere, or its writer would deliver those before it."""
+    folder = base.parent / f"left-{number}"
+    folder.mkdir()
     client, store = opened(folder)
-    client.store.open()
     store.is_away = True
     for record in range(5):
-        log(client, Ledger(folder / "ledger"), f"orphan-{number}-{record}")
+        log(client, Ledger(base / "ledger"), f"orphan-{number}-{record}")
+    (segment,) = (folder / "store.db-spool").glob("*.seg")
+    segment.rename(base / "store.db-spool" / segment.name)
 
 
 def work(parent: Parent, folder: Path, armed: str) -> None:
@@ -143,6 +146,7 @@ def try_one(base: Path, folder: Path, armed: str) -> dict[str, Any]:
 def main(folder: str, *names: str) -> None:
     base = Path(folder) / "base"
     base.mkdir()
+    (base / "store.db-spool").mkdir(mode=0o700)
     for number in range(ORPHANS):
         assert begin(leave, base, number).wait() == 0
     for name in names:
