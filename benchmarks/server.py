@@ -100,7 +100,7 @@ def measured(url: str) -> tuple[tuple[Load, float], tuple[Load, float]]:
             for sent in posted
             for row in json.loads(sent.partition(b"\r\n\r\n")[2])["generations"]
         ]
-        rated = statements([row["id"] for row in rows[:STATEMENTS]], key)
+        rated = statements([row["id"] for row in rows[-STATEMENTS:]], key)
         feedback = _timed(process, port, rated, CONNECTIONS)
     return ingest, feedback
 

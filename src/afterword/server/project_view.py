@@ -7,7 +7,7 @@ cannot name another project's records, by whatever ID.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 
 import msgspec
@@ -18,20 +18,41 @@ from afterword.model import FeedbackType
 from afterword.stores.protocol import Query, Store
 from afterword.stores.rows import GenerationRow, Stored
 
-__all__ = ["ProjectView"]
+__all__ = ["ProjectView", "Seen"]
 
-_IDS_KEPT = 10_000
+_IDS_KEPT = 50_000
+
+
+class Seen:
+    """Generations known to be there, the latest ones: most feedback is about these. For any thread.
+
+    An ID never moves to another project, so what was seen once holds; one that was removed since is
+    as one that has not come yet.
+    """
+
+    def __init__(self) -> None:
+        self._keys: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def note(self, project: str, data_ids: Iterable[str]) -> None:
+        keys = self._keys
+        for data_id in data_ids:
+            keys[project, data_id] = None
+        while len(keys) > _IDS_KEPT:
+            keys.popitem(last=False)
+
+    def has(self, project: str, data_id: str) -> bool:
+        return (project, data_id) in self._keys
 
 
 class ProjectView:
     """A `Store` that knows one project only. A project that a caller names must be that one."""
 
-    def __init__(self, store: Store, project: str) -> None:
+    def __init__(self, store: Store, project: str, seen: Seen | None = None) -> None:
         self._store = store
         self.project = project
         self.url = store.url
         self.is_local = store.is_local
-        self._own_ids: OrderedDict[str, None] = OrderedDict()
+        self._seen = Seen() if seen is None else seen
 
     def open(self) -> None:
         self._store.open()
@@ -56,19 +77,15 @@ class ProjectView:
         return [row for row in self._store.by_ids(data_ids) if row.project == self.project]
 
     def project_of(self, data_id: str) -> str | None:
+        if self._seen.has(self.project, data_id):
+            return self.project
         place = self._store.project_of(data_id)
         if place is not None and place != self.project:
             # An ID from outside may stand in several projects, this one among them.
             place = self.project if self._store.generation(data_id, self.project) else None
         if place is not None:
-            self._own_ids[data_id] = None
-            if len(self._own_ids) > _IDS_KEPT:
-                self._own_ids.popitem(last=False)
+            self._seen.note(self.project, (data_id,))
         return place
-
-    def has_seen(self, data_id: str) -> bool:
-        """Whether a generation of this project has been asked for lately, and was there."""
-        return data_id in self._own_ids
 
     def generations(self, query: Query) -> list[GenerationRow]:
         own = msgspec.structs.replace(query, project=self._own(query.project))

@@ -67,7 +67,8 @@ class FeedbackDesk:
             for row in (row for rows in groups for row in rows):
                 # The key says which project it is, so no later generation may take it elsewhere.
                 row.provisional = False
-                self._service.check_own(access, row.data_id)
+                if not self._service.seen.has(access.project, row.data_id):
+                    self._service.check_own(access, row.data_id)
         return groups
 
 

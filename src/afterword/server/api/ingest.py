@@ -70,6 +70,8 @@ class Ingest:
                 return answer(Taken(0, 0))
             commits = service.commits
             written = await arriving(commits.submit(rows, []))
+            if access.project is not None:
+                service.seen.note(access.project, [row.id for row in rows])
             conflicts: list[str] = []
             if written.repeated:
                 conflicts = await service.read(lambda: self._conflicts(written.repeated))

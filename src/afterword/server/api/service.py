@@ -17,7 +17,7 @@ from afterword.desk import Desk
 from afterword.server.api.bodies import Bodies
 from afterword.server.api.commits import Commits
 from afterword.server.auth import Access
-from afterword.server.project_view import ProjectView
+from afterword.server.project_view import ProjectView, Seen
 from afterword.stores.protocol import Store
 
 __all__ = ["Service"]
@@ -34,7 +34,9 @@ class Service:
         self._client = client
         self._lock = threading.Lock()
         self._commits: tuple[Store, Commits] | None = None
-        self._desks: OrderedDict[str, tuple[Store, ProjectView, Desk]] = OrderedDict()
+        self._desks: OrderedDict[str, tuple[Store, Desk]] = OrderedDict()
+        #: What has been ingested or asked for lately.
+        self.seen = Seen()
         self.bodies = Bodies()
 
     @property
@@ -57,26 +59,23 @@ class Service:
 
     def desk(self, access: Access) -> Desk:
         """The feedback desk of the access's project, or the client's own."""
-        return self.client.desk if access.project is None else self._place(access.project)[2]
-
-    def _place(self, project: str) -> tuple[Store, ProjectView, Desk]:
-        client = self.client
+        client, project = self.client, access.project
+        if project is None:
+            return client.desk
         with self._lock:
             kept = self._desks.get(project)
             if kept is None or kept[0] is not client.store:
-                view = ProjectView(client.store, project)
+                view = ProjectView(client.store, project, self.seen)
                 desk = Desk(view, client.recorder, client.redactor, project)
-                kept = self._desks[project] = (client.store, view, desk)
+                kept = self._desks[project] = (client.store, desk)
                 if len(self._desks) > _DESKS_KEPT:
                     self._desks.popitem(last=False)
-            return kept
+            return kept[1]
 
     def check_own(self, access: Access, data_id: str) -> None:
         """Refuse with 403 the ID of a generation that only another project has."""
-        if access.project is None or self._place(access.project)[1].has_seen(data_id):
-            return
         store = self.client.store
-        if store.project_of(data_id) in (None, access.project):
+        if access.project is None or store.project_of(data_id) in (None, access.project):
             return
         if store.generation(data_id, access.project) is None:
             other = store.generation(data_id)
