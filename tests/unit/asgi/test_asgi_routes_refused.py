@@ -193,7 +193,9 @@ def test_without_a_secret_the_routes_say_so(
 
 
 def test_a_store_that_is_away_is_503_and_come_again(tmp_path: Any) -> None:
-    client = Client(f"sqlite:///{tmp_path}/no/folder.db", secret="k1:0123456789abcdef0123456789abcdef")
+    client = Client(
+        f"sqlite:///{tmp_path}/no/folder.db", secret="k1:0123456789abcdef0123456789abcdef"
+    )
     desk = Desk(client)
     for response in (
         desk.post(token=desk.token(), type="rating", value="good"),
