@@ -26,6 +26,8 @@ limits = Limits(per_token=0, per_generation=0, per_address=0)
 config = uvicorn.Config(feedback_app(limits=limits, client=client), access_log=False, log_level="error")
 import socket
 listener = socket.socket(fileno=int(sys.argv[3]))
+import gc
+gc.freeze()  # as `afterword serve` does, and any server should: what it imported stays
 uvicorn.Server(config).run([listener])
 client.close()
 """
