@@ -34,6 +34,8 @@ from afterword.stores.rows import GenerationRow
 BUFFER_BYTES = 64_000_000
 INTERVAL_S = 0.1
 BATCH_ROWS = 500
+#: Encoding holds the interpreter's lock, so that a whole batch of it would keep a busy server waiting.
+ENCODED_AT_ONCE = 32
 #: The recorder tells sooner what became of a record; this keeps callers from waiting on a fault of ours.
 LONGEST_S = 10.0
 
@@ -115,8 +117,8 @@ class Recorder:
         buffer = self._buffer
         buffer.append(record)
         length = len(buffer)
-        if length == 1 or length == self._batch_rows:
-            self._urgent = self._urgent or length > 1
+        if length == 1 or length == ENCODED_AT_ONCE or length == self._batch_rows:
+            self._urgent = self._urgent or length == self._batch_rows
             self._rouse()
 
     def put_durably(self, record: Pending) -> Future[bool]:
@@ -282,6 +284,10 @@ class Recorder:
             if left_s <= 0:
                 break
             self._wake.acquire(timeout=left_s)
+            if len(self._buffer) >= ENCODED_AT_ONCE:
+                self._encode()
+                if len(self._held) >= self._batch_rows:
+                    break
         self._urgent = False
 
     def _pause(self, seconds: float) -> None:

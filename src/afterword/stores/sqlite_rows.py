@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import apsw
@@ -15,10 +16,15 @@ from afterword.feedback.rows import FeedbackRow
 from afterword.model import TERMINAL_STATUSES
 from afterword.stores.rows import COLUMNS as GENERATION_COLUMNS
 from afterword.stores.rows import GenerationRow, alone, merge, patched, settle, waiting
+from afterword.stores.sql import repeated_values
 from afterword.stores.sqlite_files import SQL
 
 SELECT_GENERATION = f"{SQL['select_generation']} "
 GENERATIONS_BY_IDS = SELECT_GENERATION + SQL["by_ids"]
+#: SQLite lets go of the interpreter's lock once a statement, and on a busy server it is long in coming
+#: back; so one statement inserts several rows.
+_AT_ONCE = 10
+_INSERT_SEVERAL = repeated_values(SQL["insert_generation"], _AT_ONCE)
 _encode = msgspec.json.Encoder().encode
 _PLACE = msgspec.json.Decoder(tuple[str, str])
 _PLACES = msgspec.json.Decoder(list[tuple[int, str | None]])
@@ -33,7 +39,11 @@ def put_generations(
     values = [_values(patched(row)) for row in rows]
     before = connection.total_changes()
     connection.execute("SAVEPOINT batch")
-    connection.executemany(SQL["insert_generation"], values)
+    whole = len(values) - len(values) % _AT_ONCE
+    for start in range(0, whole, _AT_ONCE):
+        several = tuple(chain.from_iterable(values[start : start + _AT_ONCE]))
+        connection.execute(_INSERT_SEVERAL, several)
+    connection.executemany(SQL["insert_generation"], values[whole:])
     if connection.total_changes() - before != len(rows):
         # Some are there already, or twice in the batch: once more, one at a time.
         connection.execute("ROLLBACK TO batch")

@@ -10,6 +10,7 @@ import re
 from importlib import resources
 
 _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
+_VALUES = re.compile(r"VALUES\s*(\([?,\s]+\))")
 _MIGRATION = re.compile(r"(\d{4})_\w+\.sql\Z")
 
 
@@ -29,3 +30,10 @@ def migrations(dialect: str) -> list[str]:
     numbers = [int(name[:4]) for name in found]
     assert numbers == list(range(1, len(found) + 1)), "migrations are numbered without gaps"
     return [(folder / name).read_text("utf-8") for name in found]
+
+
+def repeated_values(statement: str, times: int) -> str:
+    """A statement that inserts one row of bound values, as one that inserts so many."""
+    found = _VALUES.search(statement)
+    assert found is not None, "the statement has VALUES (?, ...)"
+    return f"{statement[: found.end()]}{f', {found[1]}' * (times - 1)}{statement[found.end() :]}"
