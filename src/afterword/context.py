@@ -5,8 +5,7 @@ The one file that knows contextvars-extras. The registry holds a single pointer,
 sync endpoint's thread below) is written into the mutable `Trail` behind it, because a value set in
 a child context never travels up.
 
-The pointer is set before and put back after each step of user code, in that same step; no
-contextvars token is ever kept.
+The pointer is set before and put back after each step of user code, in that step; no token is kept.
 """
 
 from __future__ import annotations
@@ -17,8 +16,9 @@ import gc
 import sys
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar, copy_context
+from contextvars import Context, ContextVar, copy_context
 from types import FrameType, TracebackType
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
@@ -244,8 +244,7 @@ def _current_task() -> Any:
     loop = asyncio._get_running_loop()
     if loop is not None:
         return asyncio.current_task(loop)
-    trio = sys.modules.get("trio")
-    if trio is not None:
+    if (trio := sys.modules.get("trio")) is not None:
         try:
             return trio.lowlevel.current_task()
         except RuntimeError:
@@ -345,8 +344,7 @@ def trail(
 ) -> Trail:
     """A trail to open with ``with`` or ``async with``, outside the web.
 
-    Generations begun in the block carry `user`, `session` and `metadata`; the first outermost one
-    takes `data_id` if it is given.
+    Generations begun in the block carry `user`, `session` and `metadata`; the first outermost one takes `data_id`.
 
     Raises:
         InvalidInput: `data_id` is not a data ID.
@@ -390,11 +388,13 @@ def _during_collection(phase: str, info: Mapping[str, int]) -> None:
     if phase == "start":
         ASIDE[:] = get_active(), threading.get_ident()
         return
-    before = ASIDE[0]
-    ASIDE[:] = _NOTHING, 0
+    before, ASIDE[:] = ASIDE[0], (_NOTHING, 0)
     # What finalisers called may have opened a trail here; before 3.12 such calls go unrecorded.
     if not COLLECTED_ANYWHERE and get_active() is not before:
         set_active(before)
 
 
-gc.callbacks.append(_during_collection)
+#: A variable being set would read on in what finalisers free. All C, so that no signal handler comes first.
+_HELD = deque[Context](maxlen=256 if COLLECTED_ANYWHERE else 0)
+_hold = functools.partial(next, enumerate(map(_HELD.append, iter(copy_context, None))))
+gc.callbacks += [functools.partial(cast("Any", max), key=_hold), _during_collection]
