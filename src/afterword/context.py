@@ -12,19 +12,18 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import gc
 import sys
 import threading
 import weakref
-from collections import deque
 from collections.abc import Callable, Mapping
-from contextvars import Context, ContextVar, copy_context
+from contextvars import ContextVar, copy_context
 from types import FrameType, TracebackType
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from contextvars_extras import ContextVarsRegistry
 from contextvars_extras.context_management import bind_to_snapshot_context
 
+from afterword.collecting import ASIDE, is_collecting, watch_collections
 from afterword.ids import check_data_id, new_id
 
 P = ParamSpec("P")
@@ -58,14 +57,6 @@ _VAR = cast("ContextVar[Active | None]", _Vars.__dict__["active"].context_var)
 #: The descriptor of the registry costs five times its plain variable, and every call pays it.
 get_active: Callable[[], Active | None] = _VAR.get
 set_active: Callable[[Active | None], Any] = _VAR.set
-
-#: Until Python 3.12 the garbage collector may run in the middle of a ContextVar's `set`, and another
-#: one in the same context would free what that one is copying.
-COLLECTED_ANYWHERE = sys.version_info < (3, 12)
-_NOTHING = object()
-#: While the garbage collector runs: what the context pointed at when it began, and in which thread.
-#: What finalisers do then is not part of that.
-ASIDE: list[Any] = [_NOTHING, 0]
 
 
 class Trail:
@@ -244,7 +235,8 @@ def _current_task() -> Any:
     loop = asyncio._get_running_loop()
     if loop is not None:
         return asyncio.current_task(loop)
-    if (trio := sys.modules.get("trio")) is not None:
+    trio = sys.modules.get("trio")
+    if trio is not None:
         try:
             return trio.lowlevel.current_task()
         except RuntimeError:
@@ -256,11 +248,6 @@ def innermost() -> Active | None:
     """What the context points at, unless that is the garbage collector's surroundings."""
     active = get_active()
     return None if active is ASIDE[0] and is_collecting() else active
-
-
-def is_collecting() -> bool:
-    """Whether the garbage collector is running in this thread."""
-    return bool(ASIDE[1] == threading.get_ident())
 
 
 def finalise(active: Active, act: Callable[..., Any], *values: Any) -> Any:
@@ -344,7 +331,8 @@ def trail(
 ) -> Trail:
     """A trail to open with ``with`` or ``async with``, outside the web.
 
-    Generations begun in the block carry `user`, `session` and `metadata`; the first outermost one takes `data_id`.
+    Generations begun in the block carry `user`, `session` and `metadata`; the first outermost one
+    takes `data_id` if it is given.
 
     Raises:
         InvalidInput: `data_id` is not a data ID.
@@ -379,22 +367,4 @@ def _apply(*, call: Callable[[], Any]) -> Any:
     return call()
 
 
-def _during_collection(phase: str, info: Mapping[str, int]) -> None:
-    """Note what the context points at while the garbage collector runs in this thread.
-
-    It collects what another request left behind in the middle of this one, and a generator's
-    ``finally`` would otherwise attach to this one what it does for that other.
-    """
-    if phase == "start":
-        ASIDE[:] = get_active(), threading.get_ident()
-        return
-    before, ASIDE[:] = ASIDE[0], (_NOTHING, 0)
-    # What finalisers called may have opened a trail here; before 3.12 such calls go unrecorded.
-    if not COLLECTED_ANYWHERE and get_active() is not before:
-        set_active(before)
-
-
-#: A variable being set would read on in what finalisers free. All C, so that no signal handler comes first.
-_HELD = deque[Context](maxlen=256 if COLLECTED_ANYWHERE else 0)
-_hold = functools.partial(next, enumerate(map(_HELD.append, iter(copy_context, None))))
-gc.callbacks += [functools.partial(cast("Any", max), key=_hold), _during_collection]
+watch_collections(get_active, set_active)

@@ -26,6 +26,7 @@ LAYERS = {
     "fields": 0,
     "codec": 0,
     "redaction": 0,
+    "collecting": 1,
     "context": 1,
     "feedback": 1,
     "stores": 2,

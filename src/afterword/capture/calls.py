@@ -16,13 +16,11 @@ from typing import Any
 
 from afterword.capture.records import CALL_BYTES, OVERFULL, UNWANTED, Call, Spec
 from afterword.client import Client
+from afterword.collecting import ASIDE, COLLECTED_ANYWHERE, is_collecting
 from afterword.context import (
-    ASIDE,
-    COLLECTED_ANYWHERE,
     enlist,
     get_active,
     implicit_trail,
-    is_collecting,
     live_trail,
     running,
 )
