@@ -152,7 +152,7 @@ def dying(count: int) -> dict[str, Any]:
 
 def reentrant(count: int) -> dict[str, Any]:
     """Signal handlers and finalisers capture and rate while our own code runs."""
-    faulthandler.dump_traceback_later(WAIT_S, exit=True)
+    faulthandler.dump_traceback_later(WAIT_S + count, exit=True)
     client = afterword.default_client()
     call("first")
     assert client.flush(WAIT_S)
