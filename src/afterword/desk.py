@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -33,6 +34,15 @@ T = TypeVar("T")
 
 _TYPES_KEPT_S = 2.0
 _PLACES_KEPT = 10_000
+
+
+@contextmanager
+def _undelivered() -> Generator[None]:
+    """Feedback that cannot be judged for want of a store, and kept nowhere until then, is not recorded."""
+    try:
+        yield
+    except AWAY as error:
+        raise DeliveryError(f"the feedback was not recorded: {error}") from error
 
 
 class Desk:
@@ -145,6 +155,7 @@ class Desk:
             lambda: resolve(external_id, self._project) or resolve(external_id), None
         )
 
+    @_undelivered()
     def rows(
         self,
         entries: Sequence[Any],
@@ -175,6 +186,7 @@ class Desk:
             for index, statement in enumerate(statements)
         ]
 
+    @_undelivered()
     def rated_rows(
         self,
         entries: list[dict[str, Any]],

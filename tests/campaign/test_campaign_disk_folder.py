@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +94,10 @@ REFUSED: dict[str, Callable[[Path], None]] = {
 def try_folder(case: str, tmp_path: Path, make: Callable[[Path], None]) -> tuple[Any, str]:
     """What the program said of itself, and what it told on standard error."""
     # pytest's own folders are for the one who runs it.
-    for above in [tmp_path, *tmp_path.parents][:3]:
+    for above in [*tmp_path.parents][:3]:
         above.chmod(0o711)
+    tmp_path.mkdir(mode=0o711, exist_ok=True)
+    tmp_path.chmod(0o711)
     base = owned(tmp_path / "base", 0o700)
     make(base / "spool")
     done = worker_runs.run(
@@ -126,25 +129,28 @@ def test_f11_a_folder_that_is_ours_alone_is_used_and_stays_ours_alone(
             assert mode == ("0o600" if is_file else "0o700"), (name, mode)
 
 
-@pytest.mark.parametrize("case", REFUSED)
-def test_f11_a_folder_that_others_could_touch_is_refused_with_one_warning(
-    tmp_path: Path, case: str
-) -> None:
-    if os.geteuid() != 0 and case == "another's":
-        # Only root can give a folder away; what is not ours is then root's.
-        assert Path("/").lstat().st_uid != os.geteuid()
-        os.environ.setdefault("AFTERWORD_SPOOL", "/")
+def refuse(case: str, folder: Path) -> None:
     with figures.run(f"F11 {case}") as run:
-        found, told = try_folder(case, tmp_path, REFUSED[case])
+        found, told = try_folder(case, folder, REFUSED[case])
         run.loops = 1
-        run.more["problem"] = found["problem"].replace(str(tmp_path), "")
+        run.more["problem"] = found["problem"].replace(str(folder), "")
         assert not found["durable"]
         assert (found["pending"], found["refused"]) == (False, True)
         # Memory only: nothing is lost while the program lives.
         assert (found["captured"], found["buffered"]) == (RECORDS, RECORDS)
         assert told.count("afterword: opening the spool failed") == 1
-        written = [path for path in tmp_path.rglob("*") if path.suffix in (".seg", ".json")]
+        written = [path for path in folder.rglob("*") if path.suffix in (".seg", ".json")]
         assert not written
+
+
+def test_f11_a_folder_that_others_could_touch_is_refused_with_one_warning(tmp_path: Path) -> None:
+    # Side by side, as each of them waits for two seconds at its end for a disk that does not come.
+    cases = {case: tmp_path / str(number) for number, case in enumerate(REFUSED)}
+    if os.geteuid() != 0:
+        del cases["another's"]  # only root can give a folder away
+    with ThreadPoolExecutor(len(cases)) as pool:
+        tried = {case: pool.submit(refuse, case, folder) for case, folder in cases.items()}
+    assert {case: str(done.exception()) for case, done in tried.items() if done.exception()} == {}
 
 
 def test_s27_segments_that_are_links_or_another_users_are_left_alone(tmp_path: Path) -> None:
