@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from typing import Protocol
 
 from afterword.delivery import lifetimes
@@ -267,7 +268,8 @@ class Recorder:
             if self._round():
                 return 0
         except BaseException as error:  # not even a rule that calls sys.exit ends the thread
-            self._faults.note("the recorder", error)
+            with suppress(BaseException):
+                self._faults.note("the recorder", error)
         self._pause(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
         return failures + 1
 

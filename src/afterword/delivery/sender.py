@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 from afterword.delivery.aliases import resolve
 from afterword.delivery.dead_letters import reason_of
@@ -244,7 +245,8 @@ class Sender:
                 try:
                     pause_s = self.step()
                 except BaseException as error:  # nothing that a store raises ends the thread
-                    self._dispatch.faults.note("the sender", error)
+                    with suppress(BaseException):
+                        self._dispatch.faults.note("the sender", error)
                     pause_s = _AFTER_FAULT_S
                 if pause_s > 0 and not self._closing:
                     self._bell.acquire(timeout=max(pause_s, _LEAST_PAUSE_S))
