@@ -5,8 +5,7 @@ One file a record, beside the segments of the spool, so that a letter goes by be
 
 from __future__ import annotations
 
-import os
-import secrets
+import hashlib
 import time
 from collections.abc import Callable, Collection, Iterator
 
@@ -75,6 +74,18 @@ _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(_Letter)
 
 
+def _name_of(body: bytes) -> str:
+    """The name of a record's letter: always the same, since a process may end before it notes that it kept it."""
+    made_at = 0
+    try:
+        record = record_of(body)
+        rows = [row.received_at for row in record.feedback]
+        made_at = rows[0] if record.generation is None else record.generation.created_at
+    except (ValueError, IndexError):
+        pass  # it has no time that this version can read
+    return f"{max(made_at, 0):017d}-{hashlib.sha256(body).hexdigest()[:32]}{SUFFIX}"
+
+
 class DeadLetters:
     """The dead letters of one spool."""
 
@@ -83,14 +94,12 @@ class DeadLetters:
         files: Files,
         *,
         now: Callable[[], int] = lambda: time.time_ns() // 1000,
-        token: Callable[[], str] = lambda: secrets.token_hex(4),
     ) -> None:
         self._files = files
         self._now = now
-        self._token = token
 
     def put(self, body: bytes, reason: str) -> None:
-        """Keep a record, synced to disk.
+        """Keep a record, synced to disk. One that is kept already is not kept twice.
 
         Raises:
             OSError: the disk does not take it.
@@ -98,8 +107,7 @@ class DeadLetters:
         letter = _Letter(
             reason[:_REASON_CHARS].encode("utf-8", "replace").decode(), self._now(), body
         )
-        name = f"{letter.at:017d}-{os.getpid()}-{self._token()}{SUFFIX}"
-        self._files.write(name, framed(_ENCODER.encode(letter)))
+        self._files.write(_name_of(body), framed(_ENCODER.encode(letter)))
 
     def all(self) -> Iterator[DeadLetter]:
         """Every letter, the oldest first. What cannot be read is passed over."""

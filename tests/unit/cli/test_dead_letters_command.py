@@ -121,7 +121,7 @@ def test_some_may_be_taken_while_others_are_still_refused(place: Place, run: Run
 
 def test_letters_go_for_good_by_id_or_all_at_once(place: Place, run: Run) -> None:
     for number in range(3):
-        row = GenerationRow(id=f"g{number}", project="bot", created_at=1)
+        row = GenerationRow(id=f"g{number}", project="bot", created_at=number)
         place.letters.put(body_of(Spooled(generation=row)), "some reason")
     assert run("drop", "g1").stdout == "1 dropped\n"
     assert [letter.id for letter in place.letters.all()] == ["g0", "g2"]
@@ -159,7 +159,7 @@ def test_letters_that_nobody_can_read_are_listed_and_can_be_dropped(place: Place
     place.letters.put(b"\xc1 what a later version wrote", "some reason")
     (place.spool / "00000000000000001-1-aa.dead").write_bytes(b"half a let")
     listed = run("list")
-    assert [line.split()[1] for line in listed.stdout.splitlines()] == ["damaged", "unreadable"]
+    assert [line.split()[1] for line in listed.stdout.splitlines()] == ["unreadable", "damaged"]
     ended = run("replay", "--all")
     assert ended.exit_code == 1
     assert "0 taken, 2 still refused" in ended.stdout
