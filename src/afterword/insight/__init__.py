@@ -1,0 +1,1 @@
+"""What is made of records once they are kept: exports (layer 5)."""
