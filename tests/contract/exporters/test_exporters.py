@@ -214,6 +214,14 @@ def test_json_lines_read_back_equal(text: str) -> None:
     assert (pair["inputs"], pair["output"], pair["correction"]) == (text, text, text)
 
 
+def test_no_character_ends_a_line_of_json_but_the_line_feed() -> None:
+    text = "".join(map(chr, [*range(0x300), *range(0x2000, 0x2070), 0xFEFF, 0x1F600]))
+    data = b"".join(export(filled(text), "generations", "jsonl", Query()))
+    assert len(data.decode().splitlines()) == 1
+    (read,) = read_jsonl(data)
+    assert read["name"] == read["output"] == text
+
+
 def test_what_was_posted_over_several_lines_is_one_line() -> None:
     store = open_store("memory:")
     store.write(
