@@ -17,6 +17,7 @@ OPERATIONS = [
     "GET /api/v1/generations",
     "POST /api/v1/generations",
     "GET /api/v1/generations/{data_id}",
+    "GET /api/v1/export/{kind}",
     "POST /api/v1/feedback",
     "GET /api/v1/projects/{project}/feedback-types",
     "PUT /api/v1/projects/{project}/feedback-types",

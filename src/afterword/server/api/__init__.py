@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from afterword.server.api.answers import Handler, endpoint
+from afterword.server.api.exporting import Exporting
 from afterword.server.api.feedback import FeedbackDesk
 from afterword.server.api.ingest import Ingest
 from afterword.server.api.openapi import openapi
@@ -26,7 +27,7 @@ def api_routes(service: Service) -> list[BaseRoute]:
     """The routes of the API, for an app that `create_app` makes."""
     ingest, desk = Ingest(service), FeedbackDesk(service)
     reading, projects = Reading(service), Projects(service)
-    remote = RemoteStore(service)
+    remote, exporting = RemoteStore(service), Exporting(service)
 
     # One route a path, so that a 405 names every method there is.
     paths: dict[str, dict[str, Handler]] = {
@@ -34,6 +35,7 @@ def api_routes(service: Service) -> list[BaseRoute]:
         "/generations": {"GET": reading.page, "POST": ingest.post},
         "/generations/{data_id:path}": {"GET": reading.one},
         "/feedback": {"POST": desk.post},
+        "/export/{kind:path}": {"GET": exporting.file},
         "/projects/{project:path}/feedback-types": {
             "GET": projects.feedback_types,
             "PUT": projects.put_feedback_types,

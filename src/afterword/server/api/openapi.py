@@ -5,6 +5,7 @@ The format is OpenAPI 3.1.0, as the OpenAPI Initiative publishes it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -12,9 +13,12 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from afterword.insight.exporters import exporter, format_names
+from afterword.insight.exporting import KINDS
 from afterword.listing import MAX_LIMIT
 from afterword.model import SIGNALS, SOURCES, STATUSES
 from afterword.server.api.answers import Failure, answer
+from afterword.server.api.exporting import DEFAULT_FORMAT, EXPORT_PARAMETERS
 from afterword.server.api.feedback import MAX_BATCH as MAX_FEEDBACK
 from afterword.server.api.ingest import GenerationBatch, Taken
 from afterword.server.api.projects import Declarations, Erased
@@ -55,6 +59,8 @@ _SPECIAL: dict[str, dict[str, Any]] = {
     "since": _TIME,
     "until": _TIME,
     "has_correction": {"enum": ["true"]},
+    "format": {"enum": list(format_names()), "default": DEFAULT_FORMAT},
+    "history": {"enum": ["true"]},
     "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
     "feedback": {"type": "array", "items": {"type": "string"}},
 }
@@ -123,10 +129,7 @@ def _paths() -> dict[str, Any]:
             "get": _operation(
                 "listGenerations", "Generations, newest first. Scope: read.", "GenerationPage",
                 reading,
-                parameters=[
-                    _parameter(name, "query", _SPECIAL.get(name, {"type": "string"}), told)
-                    for name, told in FILTERS.items()
-                ],
+                parameters=_filters(FILTERS),
             ),
         },
         "/api/v1/generations/{data_id}": {
@@ -136,6 +139,7 @@ def _paths() -> dict[str, Any]:
                 parameters=[_parameter("data_id", "path", {"type": "string"})],
             ),
         },
+        "/api/v1/export/{kind}": {"get": _export()},
         "/api/v1/feedback": {
             "post": _operation(
                 "postFeedback", "Give feedback, all or nothing. Scope: feedback.", "FeedbackKept",
@@ -162,6 +166,30 @@ def _paths() -> dict[str, Any]:
         },
         "/healthz": {"get": _operation("health", "Whether the store is there.", "Health", ("503",))},
     }  # fmt: skip
+
+
+def _export() -> dict[str, Any]:
+    kind = _parameter("kind", "path", {"enum": list(KINDS)})
+    described = _operation(
+        "export", "All that the filters find, as one file. Scope: read.", "Failure",
+        ("401", "403", "404", "422", "503"),
+        parameters=[kind, *_filters(EXPORT_PARAMETERS)],
+    )  # fmt: skip
+    described["responses"]["200"] = {
+        "description": "The file, in the format asked for.",
+        "content": {
+            exporter(name).MEDIA_TYPE.partition(";")[0]: {"schema": {"type": "string"}}
+            for name in format_names()
+        },
+    }
+    return described
+
+
+def _filters(told: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [
+        _parameter(name, "query", _SPECIAL.get(name, {"type": "string"}), what)
+        for name, what in told.items()
+    ]
 
 
 def _operation(
