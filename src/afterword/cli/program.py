@@ -8,6 +8,7 @@ from afterword.cli.dead_letters import dead_letters
 from afterword.cli.demo.command import demo
 from afterword.cli.doctor.command import doctor
 from afterword.cli.erase import erase
+from afterword.cli.export import export
 from afterword.cli.importing import import_
 from afterword.cli.keys import keys
 from afterword.cli.prompts import prompts
@@ -27,6 +28,7 @@ program.add_command(dead_letters)
 program.add_command(demo)
 program.add_command(doctor)
 program.add_command(erase)
+program.add_command(export)
 program.add_command(import_)
 program.add_command(prompts)
 program.add_command(keys)
