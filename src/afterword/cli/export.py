@@ -135,7 +135,8 @@ def _shown(found: Iterator[Any], kind: str) -> Generator[tuple[Iterator[Any], li
         def counted() -> Iterator[Any]:
             for record in found:
                 count[0] += 1
-                progress.update(task, description=f"{count[0]:,} {kind}")
+                if count[0] % 100 == 0:
+                    progress.update(task, description=f"{count[0]:,} {kind}")
                 yield record
 
         yield counted(), count
