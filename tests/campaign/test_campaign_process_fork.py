@@ -19,6 +19,7 @@ class Ground:
 
     def __init__(self, folder: Path, server: ServerProcess | None) -> None:
         self.folder = folder
+        self.store = "sqlite" if server is None else "server"
         self.database = folder / "store.db" if server is None else server.database
         url = f"sqlite:///{self.database}" if server is None else server.url
         self.project = "p" if server is None else re.sub(r"\W+", "-", folder.name)
@@ -57,7 +58,7 @@ FORKS = [50, pytest.param(500, marks=[pytest.mark.long, pytest.mark.timeout(900)
 def test_f28_a_fork_while_threads_write_loses_nothing_and_hangs_nobody(
     ground: Ground, forks: int
 ) -> None:
-    with figures.run(f"F28 fork, {ground.project}", forks=forks) as run:
+    with figures.run(f"F28 fork, {ground.store}", forks=forks) as run:
         ground.run("while_writing", forks)
         result = ground.result(run)
         assert result.acknowledged == result.attempted == result.stored > forks * 21
@@ -66,7 +67,7 @@ def test_f28_a_fork_while_threads_write_loses_nothing_and_hangs_nobody(
 def test_f28_a_fork_while_a_lock_of_ours_is_held_does_not_leave_the_child_waiting(
     ground: Ground,
 ) -> None:
-    with figures.run("F28 locks held", forks=7) as run:
+    with figures.run(f"F28 locks held, {ground.store}", forks=7) as run:
         ground.run("in_locks", 7)
         result = ground.result(run)
         assert result.acknowledged == result.attempted == result.stored
@@ -77,7 +78,7 @@ def test_f30_children_that_end_at_once_after_their_records_have_delivered_them(
     ground: Ground, durability: str
 ) -> None:
     how = "strict" if durability == "strict" else "normal, flushed"
-    with figures.run(f"F30 os._exit, {how}") as run:
+    with figures.run(f"F30 os._exit, {how}, {ground.store}") as run:
         ground.run("short_lives", 15, durability)
         result = ground.result(run)
         assert result.acknowledged == result.attempted == result.stored
@@ -99,7 +100,7 @@ def test_f30_without_a_flush_only_what_is_younger_than_the_window_may_be_gone(
 def test_f31_processes_of_multiprocessing_and_of_pools_deliver_their_own(
     ground: Ground, method: str, durability: str
 ) -> None:
-    with figures.run(f"F31 {method}, {durability}") as run:
+    with figures.run(f"F31 {method}, {durability}, {ground.store}") as run:
         ground.run(method, 2, durability)
         result = ground.result(run)
         assert result.acknowledged == result.attempted == result.stored == 1 + 4 * 21
