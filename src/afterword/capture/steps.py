@@ -135,16 +135,18 @@ def resume(follower: Follower, act: Callable[..., Any], *values: Any) -> Any:
 
 def sending(follower: Follower) -> Callable[[Any], Any]:
     """`send` of an awaitable that is stepped by hand."""
-    if follower.settling is not None:
-        return follower.settling.send
+    settling: Settling | None = getattr(follower, "settling", None)  # steps begin without one
+    if settling is not None:
+        return settling.send
     # Made of C, so that tasks find one frame of ours in a traceback.
     return functools.partial(resume, follower, follower.awaitable.send)
 
 
 def throwing(follower: Follower) -> Callable[..., Any]:
     """`throw` of an awaitable that is stepped by hand."""
-    if follower.settling is not None:
-        return follower.settling.throw
+    settling: Settling | None = getattr(follower, "settling", None)  # steps begin without one
+    if settling is not None:
+        return settling.throw
     return functools.partial(resume, follower, follower.awaitable.throw)
 
 

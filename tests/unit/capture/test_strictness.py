@@ -482,3 +482,25 @@ def test_under_trio_the_record_is_stored_when_the_call_has_returned(
 
     anyio.run(main, backend="trio")
     assert client.status().faults == 0
+
+
+@pytest.mark.parametrize("durability", ["normal", "strict"])
+def test_steps_of_an_async_stream_can_be_sent_and_thrown_into_by_hand(durability: str) -> None:
+    client = Client("memory:", durability=durability)
+
+    @afterword.generation(client=client)
+    async def chunks() -> AsyncIterator[int]:
+        yield 1
+        yield 2
+
+    stream = chunks()
+    for step, value in ((stream.__anext__(), 1), (stream.__anext__(), 2)):
+        with pytest.raises(StopIteration) as stop:
+            step.send(None)  # type: ignore[attr-defined]
+        assert stop.value.value == value
+    with pytest.raises(KeyError):
+        stream.__anext__().throw(KeyError("x"))  # type: ignore[attr-defined]
+    closing = stream.aclose()  # type: ignore[attr-defined]
+    with pytest.raises(StopIteration):
+        closing.send(None)
+    client.close()
