@@ -76,7 +76,9 @@ def test_a_client_that_leaves_ends_the_call_and_what_came_is_kept(
     monkeypatch.setattr(client.recorder, "put", noting)
     with served(create_app(client)) as base_url:
         with httpx.stream("POST", f"{base_url}/v4/completion", json=BODY, trust_env=False) as reply:
-            first = next(line for line in reply.iter_lines() if line)
+            # Held on to, since the connection is closed when the lines are let go.
+            lines = reply.iter_lines()
+            first = next(filter(None, lines))
             # The stub is there before the answer is, so that a crash leaves what was asked.
             running = client.get(data_of(first)["data"][0]["id"])
             assert running is not None

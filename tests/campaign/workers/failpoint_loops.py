@@ -33,24 +33,28 @@ WAIT_S = 20.0
 
 
 class Fleeting:
-    """What makes a real store go away, and refuse some records."""
+    """What makes a real store go away, and refuse some records.
 
-    def __init__(self, client: Client) -> None:
+    It is the class that is changed, since a client that finds segments delivers them as soon as it is made.
+    """
+
+    def __init__(self) -> None:
         self.is_away = False
-        self._write = client.store.write
-        client.store.write = self.write  # type: ignore[method-assign]
+        really_write = sqlite.SqliteStore.write
 
-    def write(self, generations: Sequence[Any], feedback: Sequence[Any]) -> Any:
-        if self.is_away:
-            raise StoreUnavailable("gone fishing")
-        if any(row.id.startswith("poison") for row in generations):
-            raise ValueError("poison")
-        return self._write(generations, feedback)
+        def write(store: Any, generations: Sequence[Any], feedback: Sequence[Any]) -> Any:
+            if self.is_away:
+                raise StoreUnavailable("gone fishing")
+            if any(row.id.startswith("poison") for row in generations):
+                raise ValueError("poison")
+            return really_write(store, generations, feedback)
+
+        sqlite.SqliteStore.write = write  # type: ignore[method-assign]
 
 
 def opened(folder: Path) -> tuple[Client, Fleeting]:
-    client = Client(f"sqlite:///{folder / 'store.db'}", "p", durability="strict")
-    return client, Fleeting(client)
+    store = Fleeting()  # once a process
+    return Client(f"sqlite:///{folder / 'store.db'}", "p", durability="strict"), store
 
 
 def log(client: Client, ledger: Ledger, data_id: str) -> None:
@@ -156,7 +160,6 @@ def main(folder: str, *names: str) -> None:
             sys.stdout.write(f"{json.dumps(found)}\n")
 
 
-assert sqlite
 if "AFTERWORD_FAILPOINT" in os.environ:
     raise SystemExit("the places are armed one after the other")
 main(*sys.argv[1:])
