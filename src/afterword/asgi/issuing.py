@@ -11,8 +11,8 @@ import msgspec
 from afterword.asgi.tokens import (
     DEFAULT_TTL_S,
     MAX_DATA_IDS,
-    Keyring,
-    mint,
+    MAX_TTL_S,
+    press_of,
     random_bytes,
     subject_bytes,
 )
@@ -34,9 +34,22 @@ class Issuer:
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
-        self._ttl_s = ttl_s
-        self._types = types
+        self._ttl_s = min(ttl_s, MAX_TTL_S)
+        self._types = None if types is None else tuple(types)
         self._now_s = now_s
+        #: The client that was seen to have its secrets at hand.
+        self._ready: Client | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether `token` will answer at once."""
+        client = self._client or default_client()
+        if self._ready is client:
+            return True
+        if client.has_keyring:
+            self._ready = client
+            return True
+        return False
 
     @property
     def client(self) -> Client:
@@ -48,44 +61,35 @@ class Issuer:
 
         May block the first time, to read the secret from the store.
         """
-        client = self.client
+        client = self._client or default_client()
         keyring = client.keyring()
         if not keyring:
             return None
-        subject, bound = _subject(trail, keyring)
-        known = trail.data_ids
-        others = (
-            [other for other in reversed(known[-MAX_DATA_IDS:]) if other != data_id]
-            if len(known) > 1
-            else ()
-        )
+        key_id, secret = keyring[0]
+        user = None if trail._user is None else trail.user
+        bound = user is not None
+        if user is not None:
+            subject = subject_bytes(secret, "user", user)
+        else:
+            subject = trail.subject or _anonymous(trail, secret)
+        data_ids = trail.data_ids
+        if len(data_ids) != 1 or data_ids[0] != data_id:
+            others = reversed(data_ids[-MAX_DATA_IDS:])
+            data_ids = [data_id, *(other for other in others if other != data_id)]
         try:
-            return mint(
-                keyring,
-                client.desk.noted_place(data_id),
-                (data_id, *others),
-                subject=subject,
-                bound=bound,
-                types=self._types,
-                now_s=int(self._now_s()),
-                ttl_s=self._ttl_s,
-            )
+            press = press_of(key_id, secret, client.desk.noted_place(data_id), self._types)
+            return press.mint(data_ids, subject, bound, int(self._now_s()), self._ttl_s)
         except InvalidInput as error:
             client.faults.note("minting a token", error)
             return None
 
 
-def _subject(trail: Trail, keyring: Keyring) -> tuple[bytes, bool]:
-    """Who will rate, and whether that is a user whose name is known."""
-    user = None if trail._user is None else trail.user
-    if user is not None:
-        return subject_bytes(keyring[0][1], "user", user), True
-    if trail.subject is None:
-        session = None if trail._session is None else trail.session
-        trail.subject = (
-            random_bytes() if session is None else subject_bytes(keyring[0][1], "session", session)
-        )
-    return trail.subject, False
+def _anonymous(trail: Trail, secret: bytes) -> bytes:
+    """Who will rate, as far as that is known: a session, or somebody."""
+    session = None if trail._session is None else trail.session
+    subject = random_bytes() if session is None else subject_bytes(secret, "session", session)
+    trail.subject = subject
+    return subject
 
 
 _ISSUER: ContextVar[Issuer | None] = ContextVar("afterword_issuer", default=None)

@@ -15,6 +15,7 @@ import anyio
 import anyio.to_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from afterword.asgi.heads import announceable, announcing, told_by, with_headers_to_read
 from afterword.asgi.issuing import Issuer, get_issuer, set_issuer
 from afterword.asgi.tokens import DEFAULT_TTL_S, MAX_TTL_S
 from afterword.client import Client
@@ -23,18 +24,7 @@ from afterword.delivery.faults import Faults
 from afterword.delivery.lifetimes import EXIT_S
 from afterword.errors import ConfigError
 
-DATA_ID_HEADER = "Afterword-Data-Id"
-TOKEN_HEADER = "Afterword-Feedback-Token"  # noqa: S105 - a header's name
-
 _SECRET_WAIT_S = 0.5
-_OURS = (DATA_ID_HEADER.lower().encode(), TOKEN_HEADER.lower().encode())
-_EXPOSE = b"access-control-expose-headers"
-_ALLOW_ORIGIN = b"access-control-allow-origin"
-_CACHE_CONTROL = b"cache-control"
-#: The headers that say whether and how to announce; the others are not looked at.
-_TELLING = frozenset((*_OURS, _EXPOSE, _ALLOW_ORIGIN, _CACHE_CONTROL, b"content-length"))
-
-Header = tuple[bytes, bytes]
 
 #: Faults met while there is no client to count them.
 _homeless = Faults()
@@ -98,13 +88,15 @@ class FeedbackMiddleware:
         async def announce(message: Message) -> None:
             if message["type"] == "http.response.start":
                 try:
-                    message = _with_headers_to_read(message)
-                    head = Head(message, scope)
-                    data_id = head.announceable(trail)
+                    if type(message.get("headers")) is not list:
+                        message = with_headers_to_read(message)
+                    told = told_by(message["headers"])
+                    data_id = announceable(message, scope, told, trail)
                     if data_id is not None:
-                        ready = self._issuer.client.has_keyring or await self._secret_came()
-                        token = self._issuer.token(trail, data_id) if ready else None
-                        message = head.announcing(data_id, token)
+                        issuer = self._issuer
+                        ready = issuer.is_ready or await self._secret_came()
+                        token = issuer.token(trail, data_id) if ready else None
+                        message = announcing(message, scope, told, data_id, token)
                 except Exception as error:
                     self._note("announcing a generation", error)
             try:
@@ -178,91 +170,3 @@ def _name(found: Any) -> str | None:
         return str(found)
     # Another object's text may hold its address, and make a new rater of each request.
     raise TypeError(f"expected text or None, got {type(found).__name__}")
-
-
-def _with_headers_to_read(message: Message) -> Message:
-    """The message, its headers such that they can be read more than once, which ASGI does not ask for."""
-    headers = message.get("headers", ())
-    if isinstance(headers, (list, tuple)):
-        return message
-    return {**message, "headers": list(headers)}
-
-
-class Head:
-    """The start of a response, and what its headers tell of whether and how to announce."""
-
-    __slots__ = ("_message", "_scope", "_telling")
-
-    def __init__(self, message: Message, scope: Scope) -> None:
-        self._message = message
-        self._scope = scope
-        self._telling: dict[bytes, bytes] = {}
-        for name, value in message.get("headers", ()):
-            lower = name.lower()
-            if lower in _TELLING:
-                before = self._telling.get(lower)
-                self._telling[lower] = value if before is None else before + b"," + value
-
-    def announceable(self, trail: Trail) -> str | None:
-        """The data ID to announce; None when there is none, or the response is none that clients see fresh.
-
-        What the app has announced itself stays.
-        """
-        status, telling = self._message["status"], self._telling
-        if status < 200 or status in (204, 304) or self._scope["method"] == "HEAD":
-            return None
-        if _OURS[0] in telling or _OURS[1] in telling:
-            return None
-        if _CACHE_CONTROL in telling and _is_shared(telling[_CACHE_CONTROL]):
-            return None
-        if b"content-length" in telling:
-            return trail.last
-        return trail.upcoming or trail.last or trail.reserve()
-
-    def announcing(self, data_id: str, token: str | None) -> Message:
-        """The message with our headers, for pages of other origins too."""
-        headers = [*self._message.get("headers", ()), (_OURS[0], data_id.encode("ascii"))]
-        if token is not None:
-            headers.append((_OURS[1], token.encode("ascii")))
-        # A CORS middleware outside of this one adds its headers later.
-        if _ALLOW_ORIGIN in self._telling or _comes_from_elsewhere(self._scope):
-            _expose(headers, self._telling.get(_EXPOSE, b""))
-        return {**self._message, "headers": headers}
-
-
-def _is_shared(control: bytes) -> bool:
-    """Whether a shared cache may give the response to others, by RFC 9111."""
-    directives: dict[bytes, bytes] = {}
-    for part in control.lower().split(b","):
-        directive, _, argument = part.strip().partition(b"=")
-        directives[directive] = argument.strip(b'"')
-    if b"no-store" in directives or directives.get(b"private") == b"":
-        return False
-    lasting = directives.get(b"max-age", b"").strip(b"0 ") != b""
-    return lasting or not directives.keys().isdisjoint((b"public", b"s-maxage", b"immutable"))
-
-
-def _comes_from_elsewhere(scope: Scope) -> bool:
-    origin = host = None
-    for name, value in scope["headers"]:
-        if name == b"origin":
-            origin = value
-        elif name == b"host":
-            host = value
-    return origin is not None and origin.partition(b"://")[2] != host
-
-
-def _expose(headers: list[Header], exposed: bytes) -> None:
-    """Name our headers among those that pages of other origins may read."""
-    named = {name.strip() for name in exposed.lower().split(b",")}
-    # A star is no wildcard on requests with credentials, so ours are named beside it.
-    missing = [
-        name for name in (DATA_ID_HEADER, TOKEN_HEADER) if name.lower().encode() not in named
-    ]
-    if missing:
-        added = ", ".join(missing).encode()
-        for place, (name, value) in enumerate(headers):
-            if name.lower() == _EXPOSE:
-                headers[place] = (name, value + b", " + added)
-                return
-        headers.append((_EXPOSE, added))

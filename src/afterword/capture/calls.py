@@ -11,7 +11,7 @@ import atexit
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from afterword.capture.records import CALL_BYTES, OVERFULL, UNWANTED, Call, Spec
@@ -75,7 +75,7 @@ def arguments_of(spec: Spec, args: Any, kwargs: dict[str, Any], skip: int) -> An
     picker = spec.inputs
     try:
         if picker is True:
-            packed = tuple([snapshot(value) for value in args])
+            packed = tuple(map(snapshot, args))
             if kwargs:
                 return packed, {name: snapshot(value) for name, value in kwargs.items()}
             return packed, None
@@ -149,7 +149,11 @@ def begin(call: Call) -> None:
     call.begun = True
     try:
         if call.outermost:
-            enlist(call.trail, call.data_id)
+            trail = call.trail
+            if trail._owner is None and trail.upcoming is None:
+                trail.data_ids.append(call.data_id)
+            else:
+                enlist(trail, call.data_id)
         if call.streamed:
             OPEN[id(call)] = call
         if "opentelemetry.trace" in sys.modules:
@@ -252,30 +256,22 @@ def _first_chunk(call: Call, chunk: Any) -> Any:
 
 def _size_bytes(call: Call) -> int:
     """Roughly what the call's snapshots hold; exact enough to bound the buffer."""
-    size = CALL_BYTES
     arguments = call.arguments
     if type(arguments) is tuple:
-        size += _held_bytes(arguments[0])
-        if arguments[1] is not None:
-            size += _held_bytes(arguments[1].values())
-        size += _held_bytes((call.output,))
+        held = arguments[0] if arguments[1] is None else (*arguments[0], *arguments[1].values())
     else:
-        size += _held_bytes((arguments, call.output))
+        held = (arguments,)
     if call.notes is not None:
-        size += _held_bytes(call.notes.values())
-    if call.chunks is not None and call.room >= 0:
-        size += MAX_BYTES - call.room
-    return size
-
-
-def _held_bytes(snapshots: Iterable[Any]) -> int:
-    size = 0
-    for value in snapshots:
+        held = (*held, *call.notes.values())
+    size = CALL_BYTES
+    for value in (*held, call.output):
         kind = type(value)
         if kind is str:
             size += len(value)
         elif kind is Packed:
             size += len(value.data) + 100
+    if call.chunks is not None and call.room >= 0:
+        size += MAX_BYTES - call.room
     return size
 
 

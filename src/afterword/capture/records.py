@@ -26,6 +26,10 @@ CALL_BYTES = 600
 #: Values of `Call.room` that say why no more chunks are kept.
 UNWANTED, OVERFULL = -1, -2
 
+#: Columns that notes hold as they are kept.
+_NOTED = (
+    "version", "model", "provider", "input_tokens", "output_tokens", "cost_usd",
+)  # fmt: skip
 _NAME_CHARS = 64
 
 
@@ -134,12 +138,11 @@ def row_of(call: Call) -> GenerationRow:
     if call.error is not None:
         name, message = call.error
         error = to_json({"type": clean(name), "message": redactor.text(message)})
-    span = call.span
-    return GenerationRow(
+    row = GenerationRow(
         id=call.data_id,
         project=spec.project or call.client.project,
         name=spec.name,
-        version=notes.get("version", spec.version),
+        version=spec.version,
         parent_id=None if call.parent is None else call.parent.data_id,
         root_id=call.root_id,
         session=None if call.session is None else clean(call.session),
@@ -147,21 +150,29 @@ def row_of(call: Call) -> GenerationRow:
         status=call.status,
         created_at=call.created_ns // 1000,
         duration_ms=call.duration_ns / 1e6,
-        first_token_ms=None if call.first_ns is None else (call.first_ns - call.started_ns) / 1e6,
         inputs=inputs,
-        messages=to_text(notes["messages"], redactor) if "messages" in notes else None,
         output=output if output is None else to_text(output, redactor),
         error=error,
-        model=notes.get("model", spec.model),
-        provider=notes.get("provider"),
-        input_tokens=notes.get("input_tokens"),
-        output_tokens=notes.get("output_tokens"),
-        cost_usd=notes.get("cost_usd"),
+        model=spec.model,
         tags=to_json(redactor.value(tags)) if tags else None,
         metadata=to_text(snapshot(metadata), redactor) if metadata else None,
-        trace_id=None if span is None else span[0],
-        span_id=None if span is None else span[1],
     )
+    if call.first_ns is not None:
+        row.first_token_ms = (call.first_ns - call.started_ns) / 1e6
+    if call.span is not None:
+        row.trace_id, row.span_id = call.span
+    if notes:
+        _note(row, notes, redactor)
+    return row
+
+
+def _note(row: GenerationRow, notes: dict[str, Any], redactor: Redactor) -> None:
+    """Enter what was annotated while the call ran."""
+    for column in _NOTED:
+        if column in notes:
+            setattr(row, column, notes[column])
+    if "messages" in notes:
+        row.messages = to_text(notes["messages"], redactor)
 
 
 def _inputs(call: Call, packed: dict[str, Any], redactor: Redactor) -> str | None:

@@ -36,7 +36,7 @@ BUFFER_BYTES = 64_000_000
 INTERVAL_S = 0.1
 BATCH_ROWS = 500
 #: Encoding holds the interpreter's lock, so that a whole batch of it would keep a busy server waiting.
-ENCODED_AT_ONCE = 32
+ENCODED_AT_ONCE = 64
 #: The recorder tells sooner what became of a record; this keeps callers from waiting on a fault of ours.
 LONGEST_S = 10.0
 
@@ -103,6 +103,8 @@ class Recorder:
         self._bytes_out = 0
         self._urgent = False
         self._closing = False
+        #: Whether the thread waits for more with a deadline, so that a first record need not wake it.
+        self._is_gathering = False
 
     def put(self, record: Pending) -> None:
         """Take a record. Never blocks, and does no I/O."""
@@ -118,7 +120,8 @@ class Recorder:
         buffer = self._buffer
         buffer.append(record)
         length = len(buffer)
-        if length == 1 or length == ENCODED_AT_ONCE or length == self._batch_rows:
+        is_news = length == 1 and not self._is_gathering
+        if is_news or length == ENCODED_AT_ONCE or length == self._batch_rows:
             self._urgent = self._urgent or length == self._batch_rows
             self._rouse()
 
@@ -281,15 +284,19 @@ class Recorder:
             elif overdue_s <= 0 or not self._wake.acquire(timeout=overdue_s):
                 return
         deadline_s = time.monotonic() + self._interval_s
-        while not (self._urgent or self._closing):
-            left_s = deadline_s - time.monotonic()
-            if left_s <= 0:
-                break
-            self._wake.acquire(timeout=left_s)
-            if len(self._buffer) >= ENCODED_AT_ONCE:
-                self._encode()
-                if len(self._held) >= self._batch_rows:
+        self._is_gathering = True
+        try:
+            while not (self._urgent or self._closing):
+                left_s = deadline_s - time.monotonic()
+                if left_s <= 0:
                     break
+                self._wake.acquire(timeout=left_s)
+                if len(self._buffer) >= ENCODED_AT_ONCE:
+                    self._encode()
+                    if len(self._held) >= self._batch_rows:
+                        break
+        finally:
+            self._is_gathering = False  # before the round, which finds what came without a word
         self._urgent = False
 
     def _pause(self, seconds: float) -> None:

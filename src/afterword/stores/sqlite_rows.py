@@ -21,10 +21,12 @@ from afterword.stores.sqlite_files import SQL
 
 SELECT_GENERATION = f"{SQL['select_generation']} "
 GENERATIONS_BY_IDS = SELECT_GENERATION + SQL["by_ids"]
-#: SQLite lets go of the interpreter's lock once a statement, and on a busy server it is long in coming
-#: back; so one statement inserts several rows.
-_AT_ONCE = 10
-_INSERT_SEVERAL = repeated_values(SQL["insert_generation"], _AT_ONCE)
+#: SQLite lets go of the interpreter's lock once a statement. On a busy server it is long in coming back, and
+#: while it is waited for, each system call of the server's own thread costs a vain waking; so a batch takes
+#: few statements. Binding the values of one holds the lock, so none is much longer.
+_INSERTS = {
+    count: repeated_values(SQL["insert_generation"], count) for count in (64, 32, 16, 8, 4, 2, 1)
+}
 _encode = msgspec.json.Encoder().encode
 _PLACE = msgspec.json.Decoder(tuple[str, str])
 _PLACES = msgspec.json.Decoder(list[tuple[int, str | None]])
@@ -39,11 +41,12 @@ def put_generations(
     values = [_values(patched(row)) for row in rows]
     before = connection.total_changes()
     connection.execute("SAVEPOINT batch")
-    whole = len(values) - len(values) % _AT_ONCE
-    for start in range(0, whole, _AT_ONCE):
-        several = tuple(chain.from_iterable(values[start : start + _AT_ONCE]))
-        connection.execute(_INSERT_SEVERAL, several)
-    connection.executemany(SQL["insert_generation"], values[whole:])
+    start = 0
+    for count, insert in _INSERTS.items():
+        while len(values) - start >= count:
+            several = tuple(chain.from_iterable(values[start : start + count]))
+            connection.execute(insert, several)
+            start += count
     if connection.total_changes() - before != len(rows):
         # Some are there already, or twice in the batch: once more, one at a time.
         connection.execute("ROLLBACK TO batch")

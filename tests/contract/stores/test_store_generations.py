@@ -53,6 +53,19 @@ def test_a_batch_holds_new_rows_known_rows_and_the_same_row_twice(store: Store) 
     assert store.generation(fresh.id) == fresh
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 249, 250, 251, 500, 763])
+def test_a_batch_of_any_length_is_kept_whole(store: Store, count: int) -> None:
+    # Stores may insert several rows a statement, so each has something of its own.
+    rows = [generation(output=f'"{number}"') for number in range(count)]
+    store.write(rows, [])
+    found = {row.id: row for row in store.by_ids([row.id for row in rows])}
+    assert [found[row.id] for row in rows] == rows
+    late = generation(output='"late"')
+    store.write([*rows[: count // 2], late, *rows[count // 2 :]], [])
+    assert store.generation(late.id) == late
+    assert len(store.by_ids([row.id for row in rows])) == count
+
+
 def test_an_empty_batch_is_nothing(store: Store) -> None:
     assert store.write([], []) == []
 

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import afterword
 from afterword import Client
 from afterword.asgi import FeedbackMiddleware, tokens
-from afterword.asgi.middleware import DATA_ID_HEADER, TOKEN_HEADER
+from afterword.asgi.heads import DATA_ID_HEADER, TOKEN_HEADER
 from afterword.context import current_trail
 
 pytestmark = pytest.mark.anyio

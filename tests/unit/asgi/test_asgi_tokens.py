@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hmac
+import os
 import string
 import uuid
 from typing import Any
@@ -354,6 +355,46 @@ def test_a_subject_is_stable_for_its_kind_and_name_and_no_other() -> None:
     assert subjects == [subject_of(RING, "k2", kind, name) for kind, name in names]
     assert subject_of((NEW,), "k1", "user", "a") is None
     assert random_subject() != random_subject()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_draws_other_subjects_than_its_parent() -> None:
+    random_subject()  # of many that are drawn at once
+    reads, writes = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writes, random_subject().encode())
+        os._exit(0)
+    os.close(writes)
+    with os.fdopen(reads, "rb") as told:
+        theirs = told.read().decode()
+    os.waitpid(child, 0)
+    assert len(theirs) == len(random_subject())
+    assert theirs not in {random_subject() for _ in range(600)}
+
+
+def test_no_two_draws_are_alike() -> None:
+    assert len({random_subject() for _ in range(2_000)}) == 2_000
+
+
+@pytest.mark.parametrize(
+    "data_id",
+    [
+        "01a2163c-60c5-74b8-9576-39a2997eae4c",
+        "01A2163C-60C5-74B8-9576-39A2997EAE4C",
+        "01a2163c60c574b8957639a2997eae4c",
+        "01a2163c6-0c5-74b8-9576-39a2997eae4c",
+        "01a2163c-60c5-74b8-9576-39a2997eae4",
+        "01a2163c-60c5-74b8-9576-39a2997eae4g",
+        "01a2163c-60c5-74b8-957639-a2997eae4c",
+        "----01a2163c60c574b8957639a2997eae4c",
+    ],
+)
+def test_only_a_uuid_in_its_own_spelling_travels_as_bytes(data_id: str) -> None:
+    is_short = data_id == "01a2163c-60c5-74b8-9576-39a2997eae4c"
+    assert isinstance(tokens.short_id(data_id), bytes) == is_short
+    assert read(minted(data_id), RING, now_s=NOW_S).data_ids == (data_id,)
 
 
 @given(st.text(), st.text())

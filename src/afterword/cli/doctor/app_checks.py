@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 
 import httpx
 
-from afterword.asgi.middleware import DATA_ID_HEADER, TOKEN_HEADER
+from afterword.asgi.heads import DATA_ID_HEADER, TOKEN_HEADER
 from afterword.cli.doctor.findings import Broken, Findings
 from afterword.client import Client
 from afterword.errors import AfterwordError

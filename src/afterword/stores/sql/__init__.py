@@ -36,4 +36,5 @@ def repeated_values(statement: str, times: int) -> str:
     """A statement that inserts one row of bound values, as one that inserts so many."""
     found = _VALUES.search(statement)
     assert found is not None, "the statement has VALUES (?, ...)"
-    return f"{statement[: found.end()]}{f', {found[1]}' * (times - 1)}{statement[found.end() :]}"
+    row = "".join(found[1].split())
+    return f"{statement[: found.start(1)]}{','.join([row] * times)}{statement[found.end() :]}"
