@@ -23,11 +23,6 @@ _CACHE_CONTROL = b"cache-control"
 _FORBIDDING = frozenset((_DATA_ID, _TOKEN, _CACHE_CONTROL))
 
 
-def with_headers_to_read(message: Message) -> Message:
-    """The message, its headers such that they can be read more than once, which ASGI does not ask for."""
-    return {**message, "headers": list(message.get("headers", ()))}
-
-
 def told_by(headers: Sequence[Header]) -> dict[bytes, bytes]:
     """The headers by their names in lower case; the values of one name are joined."""
     told = dict(headers)
@@ -64,7 +59,7 @@ def announcing(
     message: Message, scope: Scope, told: dict[bytes, bytes], data_id: str, token: str | None
 ) -> Message:
     """The message with our headers, for pages of other origins too."""
-    headers = [*message["headers"], (_DATA_ID, data_id.encode("ascii"))]
+    headers = [*message.get("headers", ()), (_DATA_ID, data_id.encode("ascii"))]
     if token is not None:
         headers.append((_TOKEN, token.encode("ascii")))
     # A CORS middleware outside of this one adds its headers later.

@@ -15,7 +15,7 @@ import anyio
 import anyio.to_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from afterword.asgi.heads import announceable, announcing, told_by, with_headers_to_read
+from afterword.asgi.heads import announceable, announcing, told_by
 from afterword.asgi.issuing import Issuer, get_issuer, set_issuer
 from afterword.asgi.tokens import DEFAULT_TTL_S, MAX_TTL_S
 from afterword.client import Client
@@ -88,9 +88,12 @@ class FeedbackMiddleware:
         async def announce(message: Message) -> None:
             if message["type"] == "http.response.start":
                 try:
-                    if type(message.get("headers")) is not list:
-                        message = with_headers_to_read(message)
-                    told = told_by(message["headers"])
+                    headers = message.get("headers", ())
+                    if not isinstance(headers, (list, tuple)):
+                        # ASGI does not ask for more than that they can be read once.
+                        headers = list(headers)
+                        message = {**message, "headers": headers}
+                    told = told_by(headers)
                     data_id = announceable(message, scope, told, trail)
                     if data_id is not None:
                         issuer = self._issuer

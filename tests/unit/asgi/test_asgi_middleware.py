@@ -62,6 +62,39 @@ async def test_a_response_that_is_not_announced_is_no_fault(client: Client) -> N
     assert client.status().faults == 0
 
 
+@pytest.mark.parametrize("extra", [{}, {"headers": ((b"X-One", b"1"), SIZED)}, {"headers": []}])
+async def test_a_message_that_is_not_announced_is_passed_on_itself(
+    client: Client, extra: dict[str, Any]
+) -> None:
+    start: Message = {"type": "http.response.start", "status": 204, **extra}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start)
+
+    sent = await respond(FeedbackMiddleware(app, client=client))
+    assert sent[0] is start
+    assert start == {"type": "http.response.start", "status": 204, **extra}
+    assert client.status().faults == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_announced"),
+    [
+        ([(b"Content-Length", b"2"), (b"CACHE-CONTROL", b"public")], False),
+        ([SIZED, (b"cache-control", b"private"), (b"cache-control", b"public")], False),
+        ([SIZED, (b"Afterword-Data-ID", b"of-the-app")], False),
+        ([(b"CONTENT-LENGTH", b"2"), (b"Cache-Control", b"no-store")], True),
+        ([SIZED, (b"1", b"a name without letters")], True),
+    ],
+)
+async def test_headers_are_known_however_they_are_spelt_and_however_often_they_come(
+    client: Client, headers: list[tuple[bytes, bytes]], is_announced: bool
+) -> None:
+    found = (await respond(FeedbackMiddleware(responding(client, *headers), client=client)))[0]
+    assert (found["headers"] != headers) == is_announced
+    assert client.status().faults == 0
+
+
 async def test_a_response_that_cannot_be_announced_is_counted_as_a_fault(client: Client) -> None:
     app = FeedbackMiddleware(_with_headers(client, lambda: [b"content-length"], 1), client=client)
     start, _ = await respond(app)
