@@ -11,7 +11,6 @@ import msgspec
 from afterword.asgi.tokens import (
     DEFAULT_TTL_S,
     MAX_DATA_IDS,
-    MAX_TTL_S,
     press_of,
     random_bytes,
     subject_bytes,
@@ -34,7 +33,7 @@ class Issuer:
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
-        self._ttl_s = min(ttl_s, MAX_TTL_S)
+        self._ttl_s = ttl_s
         self._types = None if types is None else tuple(types)
         self._now_s = now_s
         #: The client that was seen to have its secrets at hand.

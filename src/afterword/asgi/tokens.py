@@ -107,13 +107,13 @@ def mint(
     key_id, secret = keyring[0]
     press = press_of(key_id, secret, project, None if types is None else tuple(types))
     rater = bytes_of(subject) if isinstance(subject, str) else subject
-    return press.mint(data_ids, rater, bound, now_s, min(ttl_s, MAX_TTL_S))
+    return press.mint(data_ids, rater, bound, now_s, ttl_s)
 
 
 class Press:
     """Mints the tokens of one project: what they have in common is made once."""
 
-    __slots__ = ("_head", "_inner", "_lead", "_outer", "_span", "_types")
+    __slots__ = ("_head", "_key", "_lead", "_span", "_types")
 
     def __init__(
         self, key_id: str, secret: bytes, project: str, types: tuple[str, ...] | None
@@ -121,9 +121,9 @@ class Press:
         self._lead = f"aw1.{key_id}.".encode("ascii")
         self._head = _CLAIMS + _pack("feedback") + _pack(project)
         self._types = _pack(types)
-        self._inner, self._outer = _keyed(secret, _PURPOSE)
+        self._key = _keyed(secret, _PURPOSE)
         #: The present second, how long tokens last, and both as packed. Replaced whole, for other threads.
-        self._span = (0, 0, b"")
+        self._span = (-1, 0, b"")
 
     def mint(
         self, data_ids: Sequence[str], subject: bytes, bound: bool, now_s: int, ttl_s: int
@@ -131,21 +131,17 @@ class Press:
         """See the function of that name."""
         span = self._span
         if span[0] != now_s or span[1] != ttl_s:
-            self._span = span = (now_s, ttl_s, _pack(now_s) + _pack(now_s + ttl_s))
+            expires_s = now_s + min(ttl_s, MAX_TTL_S)
+            self._span = span = (now_s, ttl_s, _pack(now_s) + _pack(expires_s))
         shorts = list(map(short_id, data_ids[:MAX_DATA_IDS]))
         truth = _TRUE if bound else _FALSE
         while shorts:
             payload = b"".join(
                 (self._head, _pack(shorts), self._types, _pack(subject), truth, span[2])
             )
-            signed = self._lead + b2a_base64(payload, newline=False).translate(_URL_SAFE, b"=")
+            signed = self._lead + _base64(payload)
             if len(signed) + 1 + _MAC_CHARS <= MAX_CHARS:
-                # As in `digest`, without the way there.
-                inner, outer = self._inner.copy(), self._outer.copy()
-                inner.update(signed)
-                outer.update(inner.digest())
-                mac = b2a_base64(outer.digest(), newline=False).translate(_URL_SAFE, b"=")
-                return (signed + b"." + mac).decode("ascii")
+                return (signed + b"." + _base64(_hmac(self._key, signed))).decode("ascii")
             shorts.pop()
         raise InvalidInput(
             f"a token has at most {MAX_CHARS} characters: name fewer types, or shorten the project",
@@ -232,10 +228,13 @@ def _mac(secret: bytes, signed: str) -> str:
 
 def digest(secret: bytes, purpose: bytes, text: bytes) -> bytes:
     """HMAC-SHA256 (RFC 2104) with the key that this secret has for this one purpose."""
+    return _hmac(_keyed(secret, purpose), text)
+
+
+def _hmac(key: tuple[Any, Any], text: bytes) -> bytes:
     # Copies of hashes that have seen the key already cost a quarter of a new HMAC, and unlike that
     # they do not let go of the interpreter's lock.
-    inner, outer = _keyed(secret, purpose)
-    inner, outer = inner.copy(), outer.copy()
+    inner, outer = key[0].copy(), key[1].copy()
     inner.update(text)
     outer.update(inner.digest())
     found: bytes = outer.digest()
@@ -279,7 +278,11 @@ def long_id(data_id: Any) -> str:
 
 def base64_of(data: bytes) -> str:
     """Unpadded base64url."""
-    return b2a_base64(data, newline=False).translate(_URL_SAFE, b"=").decode("ascii")
+    return _base64(data).decode("ascii")
+
+
+def _base64(data: bytes) -> bytes:
+    return b2a_base64(data, newline=False).translate(_URL_SAFE, b"=")
 
 
 def bytes_of(text: str) -> bytes:

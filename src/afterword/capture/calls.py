@@ -149,11 +149,7 @@ def begin(call: Call) -> None:
     call.begun = True
     try:
         if call.outermost:
-            trail = call.trail
-            if trail._owner is None and trail.upcoming is None:
-                trail.data_ids.append(call.data_id)
-            else:
-                enlist(trail, call.data_id)
+            enlist(call.trail, call.data_id)
         if call.streamed:
             OPEN[id(call)] = call
         if "opentelemetry.trace" in sys.modules:

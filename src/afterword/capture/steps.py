@@ -225,7 +225,6 @@ def step(awaitable: Any, stream: Any, call: Call) -> Step:
     made.awaitable = awaitable
     made.stream = stream
     made.call = call
-    made.settling = None
     return made
 
 
