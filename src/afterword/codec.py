@@ -49,7 +49,10 @@ def _unpacked(packed: Packed) -> Any:
 def json_of(snapshot: Any) -> str:
     """The JSON text of a snapshot: ``to_json(plain(snapshot))``, at the least cost."""
     if type(snapshot) is str:
-        return to_json(snapshot)
+        try:
+            return _json_encode(snapshot).decode()
+        except UnicodeEncodeError:
+            return to_json(snapshot)
     value = plain(snapshot)
     if type(snapshot) is Packed and snapshot.keys_are_text and b"\xcb" not in snapshot.data:
         # No float (msgpack's mark of one is not there) and no odd key: JSON has all of it.

@@ -17,6 +17,7 @@ TOKEN_HEADER = "Afterword-Feedback-Token"  # noqa: S105 - a header's name
 Header = tuple[bytes, bytes]
 
 _DATA_ID, _TOKEN = (name.lower().encode() for name in (DATA_ID_HEADER, TOKEN_HEADER))
+CONTENT_LENGTH = b"content-length"
 _EXPOSE = b"access-control-expose-headers"
 _ALLOW_ORIGIN = b"access-control-allow-origin"
 _CACHE_CONTROL = b"cache-control"
@@ -50,7 +51,7 @@ def announceable(
         _DATA_ID in told or _TOKEN in told or _is_shared(told[_CACHE_CONTROL])
     ):
         return None
-    if b"content-length" in told:
+    if CONTENT_LENGTH in told:
         return trail.last
     return trail.upcoming or trail.last or trail.reserve()
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import inspect
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import anyio
 import anyio.to_thread
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from afterword.asgi.heads import announceable, announcing, told_by
+from afterword.asgi.heads import CONTENT_LENGTH, announceable, announcing, told_by
 from afterword.asgi.issuing import Issuer, get_issuer, set_issuer
 from afterword.asgi.tokens import DEFAULT_TTL_S, MAX_TTL_S
 from afterword.client import Client
@@ -85,7 +85,10 @@ class FeedbackMiddleware:
                 trail.client_gone = True
             return message
 
-        async def announce(message: Message) -> None:
+        is_sized = False
+
+        def announce(message: Message) -> Awaitable[None]:
+            nonlocal is_sized
             if message["type"] == "http.response.start":
                 try:
                     headers = message.get("headers", ())
@@ -94,19 +97,18 @@ class FeedbackMiddleware:
                         headers = list(headers)
                         message = {**message, "headers": headers}
                     told = told_by(headers)
+                    is_sized = CONTENT_LENGTH in told
                     data_id = announceable(message, scope, told, trail)
                     if data_id is not None:
                         issuer = self._issuer
-                        ready = issuer.is_ready or await self._secret_came()
-                        token = issuer.token(trail, data_id) if ready else None
+                        if not issuer.is_ready:
+                            return self._announce_later(message, scope, told, data_id, trail, send)
+                        token = issuer.token(trail, data_id)
                         message = announcing(message, scope, told, data_id, token)
                 except Exception as error:
                     self._note("announcing a generation", error)
-            try:
-                await send(message)
-            except OSError:
-                trail.client_gone = True
-                raise
+            # Who awaits the server itself has one step less; only streams must know who left.
+            return send(message) if is_sized else _watched(send, message, trail)
 
         issuer_before, before = get_issuer(), get_active()
         set_issuer(self._issuer)
@@ -145,12 +147,25 @@ class FeedbackMiddleware:
 
         return asked
 
-    async def _secret_came(self) -> bool:
-        """Ask the store for the secret; a response does not wait for a store that is away."""
-        client = self._issuer.client
-        with anyio.move_on_after(_SECRET_WAIT_S):
-            await anyio.to_thread.run_sync(client.keyring, abandon_on_cancel=True)
-        return client.has_keyring
+    async def _announce_later(
+        self,
+        message: Message,
+        scope: Scope,
+        told: dict[bytes, bytes],
+        data_id: str,
+        trail: Trail,
+        send: Send,
+    ) -> None:
+        """Ask the store for the secret first; a response does not wait for a store that is away."""
+        try:
+            client = self._issuer.client
+            with anyio.move_on_after(_SECRET_WAIT_S):
+                await anyio.to_thread.run_sync(client.keyring, abandon_on_cancel=True)
+            token = self._issuer.token(trail, data_id) if client.has_keyring else None
+            message = announcing(message, scope, told, data_id, token)
+        except Exception as error:
+            self._note("announcing a generation", error)
+        await _watched(send, message, trail)
 
     def _note(self, what: str, error: Exception) -> None:
         try:
@@ -158,6 +173,15 @@ class FeedbackMiddleware:
         except ConfigError:
             faults = _homeless
         faults.note(what, error)
+
+
+async def _watched(send: Send, message: Message, trail: Trail) -> None:
+    """Send, and note it when the client turns out to have left."""
+    try:
+        await send(message)
+    except OSError:
+        trail.client_gone = True
+        raise
 
 
 def _is_plain_callable(option: Any) -> bool:

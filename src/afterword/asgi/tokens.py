@@ -37,6 +37,7 @@ _SHAPE = re.compile(r"aw1\.([A-Za-z0-9_-]{1,16})\.([A-Za-z0-9_-]{1,400})\.([A-Za
 _SUBJECT_BYTES = 12
 _DRAWN_AT_ONCE = 256
 _MAC_CHARS = 43
+_MAX_SIGNED_CHARS = MAX_CHARS - 1 - _MAC_CHARS
 _NO_SECRET = b"no such key"
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _PURPOSE = b"afterword feedback-token/1"
@@ -133,14 +134,11 @@ class Press:
         if span[0] != now_s or span[1] != ttl_s:
             expires_s = now_s + min(ttl_s, MAX_TTL_S)
             self._span = span = (now_s, ttl_s, _pack(now_s) + _pack(expires_s))
+        tail = self._types + _pack(subject) + (_TRUE if bound else _FALSE) + span[2]
         shorts = list(map(short_id, data_ids[:MAX_DATA_IDS]))
-        truth = _TRUE if bound else _FALSE
         while shorts:
-            payload = b"".join(
-                (self._head, _pack(shorts), self._types, _pack(subject), truth, span[2])
-            )
-            signed = self._lead + _base64(payload)
-            if len(signed) + 1 + _MAC_CHARS <= MAX_CHARS:
+            signed = self._lead + _base64(self._head + _pack(shorts) + tail)
+            if len(signed) <= _MAX_SIGNED_CHARS:
                 return (signed + b"." + _base64(_hmac(self._key, signed))).decode("ascii")
             shorts.pop()
         raise InvalidInput(
@@ -252,15 +250,11 @@ def _keyed(secret: bytes, purpose: bytes) -> tuple[Any, Any]:
 
 def short_id(data_id: str) -> bytes | str:
     """A data ID as it travels: a UUID, in the spelling that comes back, as its 16 bytes."""
-    digits = data_id.replace("-", "")
-    if len(digits) == 32 and data_id[8:24:5] == "----" and len(data_id) == 36:
-        try:
-            short = bytes.fromhex(digits)
-        except ValueError:
-            return data_id
-        if short.hex() == digits:
-            return short
-    return data_id
+    try:
+        short = UUID(data_id)
+    except ValueError:
+        return data_id
+    return short.bytes if str(short) == data_id else data_id
 
 
 def long_id(data_id: Any) -> str:

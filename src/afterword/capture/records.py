@@ -118,61 +118,60 @@ class Call(msgspec.Struct, eq=False):
 
 def row_of(call: Call) -> GenerationRow:
     spec = call.spec
-    redactor = call.client.redactor
-    trail = call.trail
-    notes = call.notes or {}
+    client = call.client
+    redactor = client.redactor
     packed: dict[str, Any] = {}
     inputs = _inputs(call, packed, redactor)
-    output = _output(call, packed, notes)
-    if "messages" in notes:
-        packed["messages"] = notes["messages"]
-    metadata: dict[str, Any] | None = None
-    if trail.metadata or spec.metadata or "metadata" in notes:
-        metadata = {**(trail.metadata or {}), **(spec.metadata or {}), **notes.get("metadata", {})}
-    if packed:
-        metadata = note_truncated(metadata, packed)
-    tags: list[str] = []
-    if spec.tags or "tags" in notes:
-        tags = list(dict.fromkeys([*spec.tags, *notes.get("tags", ())]))
-    error = None
-    if call.error is not None:
-        name, message = call.error
-        error = to_json({"type": clean(name), "message": redactor.text(message)})
+    output = _output(call, packed)
     row = GenerationRow(
         id=call.data_id,
-        project=spec.project or call.client.project,
+        project=spec.project or client.project,
         name=spec.name,
         version=spec.version,
-        parent_id=None if call.parent is None else call.parent.data_id,
         root_id=call.root_id,
-        session=None if call.session is None else clean(call.session),
-        user=None if call.user is None else clean(call.user),
         status=call.status,
         created_at=call.created_ns // 1000,
         duration_ms=call.duration_ns / 1e6,
         inputs=inputs,
-        output=output if output is None else to_text(output, redactor),
-        error=error,
+        output=None if output is None else to_text(output, redactor),
         model=spec.model,
-        tags=to_json(redactor.value(tags)) if tags else None,
-        metadata=to_text(snapshot(metadata), redactor) if metadata else None,
     )
+    # From here on, what most calls have none of.
+    if call.parent is not None:
+        row.parent_id = call.parent.data_id
+    if call.session is not None:
+        row.session = clean(call.session)
+    if call.user is not None:
+        row.user = clean(call.user)
     if call.first_ns is not None:
         row.first_token_ms = (call.first_ns - call.started_ns) / 1e6
     if call.span is not None:
         row.trace_id, row.span_id = call.span
-    if notes:
-        _note(row, notes, redactor)
+    if call.error is not None:
+        name, message = call.error
+        row.error = to_json({"type": clean(name), "message": redactor.text(message)})
+    if packed or spec.tags or spec.metadata or call.notes or call.trail.metadata:
+        _note(row, call, packed, redactor)
     return row
 
 
-def _note(row: GenerationRow, notes: dict[str, Any], redactor: Redactor) -> None:
-    """Enter what was annotated while the call ran."""
+def _note(row: GenerationRow, call: Call, packed: dict[str, Any], redactor: Redactor) -> None:
+    """Enter what the decorator, the trail and annotations say, and what of the payloads did not fit."""
+    spec = call.spec
+    notes = call.notes or {}
     for column in _NOTED:
         if column in notes:
             setattr(row, column, notes[column])
     if "messages" in notes:
+        packed["messages"] = notes["messages"]
         row.messages = to_text(notes["messages"], redactor)
+    tags = list(dict.fromkeys([*spec.tags, *notes.get("tags", ())]))
+    if tags:
+        row.tags = to_json(redactor.value(tags))
+    said = {**(call.trail.metadata or {}), **(spec.metadata or {}), **notes.get("metadata", {})}
+    metadata = note_truncated(said, packed)
+    if metadata:
+        row.metadata = to_text(snapshot(metadata), redactor)
 
 
 def _inputs(call: Call, packed: dict[str, Any], redactor: Redactor) -> str | None:
@@ -187,13 +186,14 @@ def _inputs(call: Call, packed: dict[str, Any], redactor: Redactor) -> str | Non
     bound = call.spec.names.bind(args, kwargs or {}, call.skip)
     members: list[str] = []
     for name, value in bound.items():
-        if type(value) is Packed and value.truncated:
+        kind = type(value)
+        if kind is Packed and value.truncated:
             packed["inputs"] = value
-        if type(value) is list or name.startswith("$"):
+        if kind is list or name[:1] == "$":
             break
-        members.append(f"{_quoted(name)}:{json_of(value)}")
+        members.append(_lead(name) + json_of(value))
     else:
-        text = f"{{{','.join(members)}}}"
+        text = "{" + ",".join(members) + "}"
         if not redactor.may_change(text):
             return text
     values = {
@@ -203,18 +203,20 @@ def _inputs(call: Call, packed: dict[str, Any], redactor: Redactor) -> str | Non
     return to_text(snapshot(values), redactor)
 
 
-def _quoted(name: str) -> str:
-    """An argument's name as JSON. Names are few, and short where they are a function's own."""
-    return _quoted_once(name) if len(name) <= _NAME_CHARS else to_json(name)
+def _lead(name: str) -> str:
+    """What stands before an argument's value. Names are few, and short where they are a function's own."""
+    return _lead_once(name) if len(name) <= _NAME_CHARS else f"{to_json(name)}:"
 
 
-_quoted_once = lru_cache(maxsize=4096)(to_json)
+@lru_cache(maxsize=4096)
+def _lead_once(name: str) -> str:
+    return f"{to_json(name)}:"
 
 
-def _output(call: Call, packed: dict[str, Any], notes: dict[str, Any]) -> Any:
-    if "output" in notes:
-        packed["output"] = notes["output"]
-        return notes["output"]
+def _output(call: Call, packed: dict[str, Any]) -> Any:
+    if call.notes is not None and "output" in call.notes:
+        packed["output"] = call.notes["output"]
+        return packed["output"]
     if call.chunks is None:
         if type(call.output) is Packed:
             packed["output"] = call.output

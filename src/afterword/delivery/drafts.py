@@ -23,7 +23,7 @@ _BARE_BYTES = 400
 def to_text(snapshot: Any, redactor: Redactor) -> str:
     """A snapshot as redacted JSON."""
     if type(snapshot) is str:
-        return to_json(redactor.text(snapshot))
+        return json_of(redactor.text(snapshot))
     text = json_of(snapshot)
     if redactor.may_change(text):
         return to_json(redactor.value(plain(snapshot)))

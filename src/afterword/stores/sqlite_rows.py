@@ -27,6 +27,7 @@ GENERATIONS_BY_IDS = SELECT_GENERATION + SQL["by_ids"]
 _INSERTS = {
     count: repeated_values(SQL["insert_generation"], count) for count in (64, 32, 16, 8, 4, 2, 1)
 }
+_values = msgspec.structs.astuple
 _encode = msgspec.json.Encoder().encode
 _PLACE = msgspec.json.Decoder(tuple[str, str])
 _PLACES = msgspec.json.Decoder(list[tuple[int, str | None]])
@@ -38,7 +39,10 @@ def put_generations(
 ) -> set[tuple[str, str]]:
     """Write a batch; gives the projects and IDs of those that had ended before."""
     known: set[tuple[str, str]] = set()
-    values = [_values(patched(row)) for row in rows]
+    for row in rows:
+        if row.patch is not None:
+            patched(row)
+    values = list(map(_values, rows))
     before = connection.total_changes()
     connection.execute("SAVEPOINT batch")
     start = 0
@@ -175,10 +179,6 @@ def generation_of(
         SELECT_GENERATION + SQL["by_id"], {"id": data_id, "project": project}
     ).fetchone()
     return None if found is None else generation_row(found)
-
-
-def _values(row: GenerationRow | FeedbackRow) -> tuple[Any, ...]:
-    return msgspec.structs.astuple(row)
 
 
 def generation_row(columns: Sequence[Any]) -> GenerationRow:
