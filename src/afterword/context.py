@@ -68,7 +68,7 @@ class Trail:
 
     __slots__ = (
         "__weakref__", "_before", "_owner", "_reserved", "_session", "_user", "client_gone", "data_id",
-        "data_ids", "done", "metadata", "parent", "subject", "upcoming",
+        "data_ids", "done", "draw", "metadata", "parent", "subject", "ticket", "upcoming",
     )  # fmt: skip
 
     def __init__(
@@ -94,8 +94,11 @@ class Trail:
         self.client_gone = False
         #: The data ID of the newest stream made here that has not begun, or None.
         self.upcoming: str | None = None
-        #: What the web layer keeps here: who rates, when nobody knows their name.
+        #: What the web layer keeps here: who rates, when nobody knows their name; what makes the first data
+        #: ID, when it may have a token already; and the ID and the token, if it had.
         self.subject: Any = None
+        self.draw: Callable[[Trail], str] | None = None
+        self.ticket: Any = None
 
     @property
     def trail(self) -> Trail:
@@ -127,7 +130,11 @@ class Trail:
 
     def reserve(self) -> str:
         """The data ID that the next outermost generation begun here will take."""
-        return self._reserved.get("id") or self._reserved.setdefault("id", new_id())
+        reserved = self._reserved.get("id")
+        if reserved is None:
+            made = new_id() if self.draw is None else self.draw(self)
+            reserved = self._reserved.setdefault("id", made)
+        return reserved
 
     @property
     def reserved(self) -> str | None:
@@ -136,9 +143,8 @@ class Trail:
 
     def take(self) -> str:
         """A data ID for an outermost generation: the reserved one, once, else a new one."""
-        if self._reserved:
-            return self._reserved.pop("id", None) or new_id()
-        return new_id()
+        reserved = self._reserved.pop("id", None) if self._reserved else None
+        return reserved or (new_id() if self.draw is None else self.draw(self))
 
     def give_back(self, data_id: str) -> None:
         """Undo `take` for a stream that never started, so that the next generation adopts the ID."""

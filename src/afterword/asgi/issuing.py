@@ -8,6 +8,7 @@ from contextvars import ContextVar
 
 import msgspec
 
+from afterword.asgi.tickets import Tickets
 from afterword.asgi.tokens import (
     DEFAULT_TTL_S,
     MAX_DATA_IDS,
@@ -19,6 +20,10 @@ from afterword.client import Client
 from afterword.context import Trail, current_trail
 from afterword.default import default_client
 from afterword.errors import InvalidInput, NoGenerationInContext
+from afterword.ids import new_id
+
+#: Tokens that last less than this are made when they are given, so that none has lost much of its time.
+_LASTING_S = 600
 
 
 class Issuer:
@@ -38,6 +43,7 @@ class Issuer:
         self._now_s = now_s
         #: The client that was seen to have its secrets at hand.
         self._ready: Client | None = None
+        self._tickets: Tickets | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -55,11 +61,42 @@ class Issuer:
         """The client given, else the default one."""
         return self._client or default_client()
 
+    @property
+    def draws(self) -> bool:
+        """Whether `draw` may find a token that was made ahead."""
+        return self._ttl_s >= _LASTING_S
+
+    def draw(self, trail: Trail) -> str:
+        """A data ID for a trail of someone nobody knows, with its token if one was made ahead. Never raises."""
+        if trail.subject is None:
+            try:
+                tickets = self._tickets
+                if tickets is None or tickets.client is not (self._client or default_client()):
+                    self._tickets = tickets = self._stocked()
+                ticket = None if tickets is None else tickets.draw(int(self._now_s()))
+                if ticket is not None:
+                    trail.ticket, trail.subject = ticket, ticket[1]
+                    return ticket[0]
+            except Exception:
+                pass  # what is wrong is told when the token is asked for
+        return new_id()
+
+    def _stocked(self) -> Tickets | None:
+        client = self.client
+        if not self.is_ready or not client.keyring():
+            return None
+        press = press_of(*client.keyring()[0], client.project, self._types)
+        return Tickets(client, press, self._ttl_s)
+
     def token(self, trail: Trail, data_id: str) -> str | None:
         """A token for `data_id` and the trail's other generations; None when there is no secret.
 
         May block the first time, to read the secret from the store.
         """
+        ticket = trail.ticket
+        if ticket is not None and ticket[0] == data_id and ticket[3] is self._tickets:
+            if not trail.data_ids or trail.data_ids == [data_id]:
+                return str(ticket[2])
         client = self._client or default_client()
         keyring = client.keyring()
         if not keyring:

@@ -124,8 +124,8 @@ def place(spec: Spec, arguments: Any, skip: int) -> Call | None:
             spec, client, trail, parent, active, skip, data_id, root_id, outermost,
             arguments, user, session,
         )  # fmt: skip
-        if spec.project is not None and spec.project != client.project:
-            client.desk.note_place(call.data_id, spec.project)
+        if spec.project is not None:
+            _note_project(call, spec.project)
         return call
     except Exception as error:
         note_fault(client, "beginning a generation", error)
@@ -136,12 +136,19 @@ def sibling(call: Call) -> Call:
     """A call like this one, not begun: what it returned is iterated once more."""
     data_id = call.trail.take() if call.outermost else new_id()
     root_id = data_id if call.parent is None else call.root_id
-    if call.spec.project is not None:
-        call.client.desk.note_place(data_id, call.spec.project)
-    return Call(
+    twin = Call(
         call.spec, call.client, call.trail, call.parent, None, call.skip, data_id, root_id,
         call.outermost, call.arguments, call.user, call.session,
     )  # fmt: skip
+    if call.spec.project is not None:
+        _note_project(twin, call.spec.project)
+    return twin
+
+
+def _note_project(call: Call, project: str) -> None:
+    if project != call.client.project:
+        call.client.desk.note_place(call.data_id, project)
+        call.trail.ticket = None  # the token made ahead names another project
 
 
 def begin(call: Call) -> None:

@@ -73,6 +73,11 @@ def _at_exit() -> None:
         watched.at_exit(max(deadline_s - time.monotonic(), 0.0))
 
 
+def is_ending(error: RuntimeError) -> bool:
+    """Whether a thread could not start because the interpreter is at its end."""
+    return sys.is_finalizing() or "shutdown" in str(error)
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 atexit.register(_at_exit)
