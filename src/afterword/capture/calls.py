@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from afterword.capture.records import CALL_BYTES, OVERFULL, UNWANTED, Call, Spec
+from afterword.capture.records import CALL_BYTES, OVERFULL, UNWANTED, Call, Record, Spec, record_of
 from afterword.client import Client
 from afterword.collecting import ASIDE, COLLECTED_ANYWHERE, is_collecting
 from afterword.context import (
@@ -207,15 +207,16 @@ def end_stream(call: Call, status: str) -> None:
         call.before = None
         if call.streamed:
             OPEN.pop(id(call), None)
+        record = record_of(call)
         sample = call.spec.sample
         if sample is not None and not _sampled(sample):
-            _keep_no_payload(call)
-        call.size_bytes = _size_bytes(call)
+            _keep_no_payload(record)
+        record.size_bytes = _size_bytes(record)
         client = call.client
         if client.is_strict:
-            call.waiter = client.recorder.put_durably(call)
+            call.waiter = client.recorder.put_durably(record)
         else:
-            client.recorder.put(call)
+            client.recorder.put(record)
     except Exception as error:
         call.client.faults.note("recording a generation", error)
 
@@ -257,31 +258,31 @@ def _first_chunk(call: Call, chunk: Any) -> Any:
     return call.chunks
 
 
-def _size_bytes(call: Call) -> int:
-    """Roughly what the call's snapshots hold; exact enough to bound the buffer."""
-    arguments = call.arguments
+def _size_bytes(record: Record) -> int:
+    """Roughly what a call's snapshots hold; exact enough to bound the buffer."""
+    arguments = record.arguments
     if type(arguments) is tuple:
         held = arguments[0] if arguments[1] is None else (*arguments[0], *arguments[1].values())
     else:
         held = (arguments,)
-    if call.notes is not None:
-        held = (*held, *call.notes.values())
+    if record.notes is not None:
+        held = (*held, *record.notes.values())
     size = CALL_BYTES
-    for value in (*held, call.output):
+    for value in (*held, record.output):
         kind = type(value)
         if kind is str:
             size += len(value)
         elif kind is Packed:
             size += len(value.data) + 100
-    if call.chunks is not None and call.room >= 0:
-        size += MAX_BYTES - call.room
+    if record.chunks is not None and record.room >= 0:
+        size += MAX_BYTES - record.room
     return size
 
 
-def _keep_no_payload(call: Call) -> None:
-    call.shed()
-    notes = call.notes or {}
-    call.notes = {**notes, "metadata": {**notes.get("metadata", {}), "sampled_out": True}}
+def _keep_no_payload(record: Record) -> None:
+    record.shed()
+    notes = record.notes or {}
+    record.notes = {**notes, "metadata": {**notes.get("metadata", {}), "sampled_out": True}}
 
 
 def _sampled(sample: float | Callable[[], bool]) -> bool:

@@ -1,6 +1,6 @@
 """What is known of a call, and the row it becomes (layer 4).
 
-A `Call` is filled on the caller's thread; `row_of` runs on the recorder's.
+A `Call` is filled on the caller's thread and leaves a `Record`; `row_of` runs on the recorder's.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _spec(values: dict[str, Any]) -> Spec:
 
 
 class Call(msgspec.Struct, eq=False):
-    """A call being recorded. It is also what the context points at while it runs."""
+    """A call while it runs. The context points at it, and may do so long after its end."""
 
     spec: Spec
     client: Client
@@ -96,11 +96,42 @@ class Call(msgspec.Struct, eq=False):
     span: tuple[str, str] | None = None
     inside: Active | None = None  # where the body of a stream left the context
     place: int | None = None  # of the stream, in an output that is a tuple
-    size_bytes: int = CALL_BYTES
     waiter: Future[bool] | None = None
 
     def __repr__(self) -> str:
         return f"<generation {self.data_id}>"  # asyncio shows its tasks' callbacks, with arguments
+
+
+class Record(msgspec.Struct, eq=False, gc=False):
+    """What is kept of a call that has ended, until it is written.
+
+    Apart from the call, so that this and its trail are gone with the request, and the garbage collector
+    does not look at what waits.
+    """
+
+    spec: Spec
+    client: Client
+    skip: int
+    data_id: str
+    parent_id: str | None
+    root_id: str | None
+    arguments: Any
+    user: str | None
+    session: str | None
+    status: str
+    created_ns: int
+    duration_ns: int
+    first_token_ns: int | None
+    chunks: Any
+    room: int
+    output: Any
+    error: tuple[str, str] | None
+    notes: dict[str, Any] | None
+    span: tuple[str, str] | None
+    place: int | None
+    metadata: dict[str, Any] | None
+    size_bytes: int = CALL_BYTES
+    waiter: Future[bool] | None = None
 
     def to_row(self) -> GenerationRow:
         """Encode and redact. Runs on the recorder's thread."""
@@ -116,49 +147,59 @@ class Call(msgspec.Struct, eq=False):
         self.size_bytes = CALL_BYTES
 
 
-def row_of(call: Call) -> GenerationRow:
-    spec = call.spec
-    client = call.client
+def record_of(call: Call) -> Record:
+    """The record of a call that has ended."""
+    parent, first_ns = call.parent, call.first_ns
+    return Record(
+        call.spec, call.client, call.skip, call.data_id,
+        None if parent is None else parent.data_id, call.root_id, call.arguments, call.user, call.session,
+        call.status, call.created_ns, call.duration_ns, None if first_ns is None else first_ns - call.started_ns,
+        call.chunks, call.room, call.output, call.error, call.notes, call.span, call.place, call.trail.metadata,
+    )  # fmt: skip
+
+
+def row_of(record: Record) -> GenerationRow:
+    spec = record.spec
+    client = record.client
     redactor = client.redactor
     packed: dict[str, Any] = {}
-    inputs = _inputs(call, packed, redactor)
-    output = _output(call, packed)
+    inputs = _inputs(record, packed, redactor)
+    output = _output(record, packed)
     row = GenerationRow(
-        id=call.data_id,
+        id=record.data_id,
         project=spec.project or client.project,
         name=spec.name,
         version=spec.version,
-        root_id=call.root_id,
-        status=call.status,
-        created_at=call.created_ns // 1000,
-        duration_ms=call.duration_ns / 1e6,
+        parent_id=record.parent_id,
+        root_id=record.root_id,
+        status=record.status,
+        created_at=record.created_ns // 1000,
+        duration_ms=record.duration_ns / 1e6,
         inputs=inputs,
         output=None if output is None else to_text(output, redactor),
         model=spec.model,
     )
     # From here on, what most calls have none of.
-    if call.parent is not None:
-        row.parent_id = call.parent.data_id
-    if call.session is not None:
-        row.session = clean(call.session)
-    if call.user is not None:
-        row.user = clean(call.user)
-    if call.first_ns is not None:
-        row.first_token_ms = (call.first_ns - call.started_ns) / 1e6
-    if call.span is not None:
-        row.trace_id, row.span_id = call.span
-    if call.error is not None:
-        name, message = call.error
+    if record.session is not None:
+        row.session = clean(record.session)
+    if record.user is not None:
+        row.user = clean(record.user)
+    if record.first_token_ns is not None:
+        row.first_token_ms = record.first_token_ns / 1e6
+    if record.span is not None:
+        row.trace_id, row.span_id = record.span
+    if record.error is not None:
+        name, message = record.error
         row.error = to_json({"type": clean(name), "message": redactor.text(message)})
-    if packed or spec.tags or spec.metadata or call.notes or call.trail.metadata:
-        _note(row, call, packed, redactor)
+    if packed or spec.tags or spec.metadata or record.notes or record.metadata:
+        _note(row, record, packed, redactor)
     return row
 
 
-def _note(row: GenerationRow, call: Call, packed: dict[str, Any], redactor: Redactor) -> None:
+def _note(row: GenerationRow, record: Record, packed: dict[str, Any], redactor: Redactor) -> None:
     """Enter what the decorator, the trail and annotations say, and what of the payloads did not fit."""
-    spec = call.spec
-    notes = call.notes or {}
+    spec = record.spec
+    notes = record.notes or {}
     for column in _NOTED:
         if column in notes:
             setattr(row, column, notes[column])
@@ -168,22 +209,22 @@ def _note(row: GenerationRow, call: Call, packed: dict[str, Any], redactor: Reda
     tags = list(dict.fromkeys([*spec.tags, *notes.get("tags", ())]))
     if tags:
         row.tags = to_json(redactor.value(tags))
-    said = {**(call.trail.metadata or {}), **(spec.metadata or {}), **notes.get("metadata", {})}
+    said = {**(record.metadata or {}), **(spec.metadata or {}), **notes.get("metadata", {})}
     metadata = note_truncated(said, packed)
     if metadata:
         row.metadata = to_text(snapshot(metadata), redactor)
 
 
-def _inputs(call: Call, packed: dict[str, Any], redactor: Redactor) -> str | None:
+def _inputs(record: Record, packed: dict[str, Any], redactor: Redactor) -> str | None:
     """The arguments by name, as redacted JSON."""
-    arguments = call.arguments
+    arguments = record.arguments
     if arguments is None:
         return None
-    if call.spec.inputs is not True:
+    if record.spec.inputs is not True:
         packed["inputs"] = arguments
         return to_text(arguments, redactor)
     args, kwargs = arguments
-    bound = call.spec.names.bind(args, kwargs or {}, call.skip)
+    bound = record.spec.names.bind(args, kwargs or {}, record.skip)
     members: list[str] = []
     for name, value in bound.items():
         kind = type(value)
@@ -213,22 +254,26 @@ def _lead_once(name: str) -> str:
     return f"{to_json(name)}:"
 
 
-def _output(call: Call, packed: dict[str, Any]) -> Any:
-    if call.notes is not None and "output" in call.notes:
-        packed["output"] = call.notes["output"]
+def _output(record: Record, packed: dict[str, Any]) -> Any:
+    if record.notes is not None and "output" in record.notes:
+        packed["output"] = record.notes["output"]
         return packed["output"]
-    if call.chunks is None:
-        if type(call.output) is Packed:
-            packed["output"] = call.output
-        return call.output
-    if call.spec.output is False:
+    if record.chunks is None:
+        if type(record.output) is Packed:
+            packed["output"] = record.output
+        return record.output
+    if record.spec.output is False:
         return None
-    joined = _joined(call.chunks)
-    if call.room == OVERFULL:
+    joined = _joined(record.chunks)
+    if record.room == OVERFULL:
         packed["output"] = Packed(b"", truncated=True)
-    if call.place is not None:
-        joined = [*plain(call.output)[: call.place], joined, *plain(call.output)[call.place + 1 :]]
-    picker = call.spec.output
+    if record.place is not None:
+        joined = [
+            *plain(record.output)[: record.place],
+            joined,
+            *plain(record.output)[record.place + 1 :],
+        ]
+    picker = record.spec.output
     return snapshot(picker(joined)) if callable(picker) else joined
 
 
