@@ -60,7 +60,7 @@ def page(store: Store, wanted: Query) -> Page[Generation]:
         history.setdefault((found.data_id, found.project), []).append(found)
     return Page(
         [to_generation(row, history.get((row.id, row.project), [])) for row in rows],
-        None if last is None else f"{last.created_at}~{last.id}",
+        None if last is None else f"{last.created_at}~{last.id}~{last.project}",
     )
 
 
@@ -76,13 +76,14 @@ def one(store: Store, data_id: str, *, rather: str) -> Generation | None:
     return to_generation(row, store.history([row.id], row.project))
 
 
-def _position(after: Any) -> tuple[int, str] | None:
+def _position(after: Any) -> tuple[int, str, str] | None:
     if after is None:
         return None
-    created_at, tilde, data_id = after.partition("~") if isinstance(after, str) else ("", "", "")
-    if not tilde or not created_at.lstrip("-").isdecimal() or len(created_at) > 18 or not data_id:
+    parts = after.split("~", 2) if isinstance(after, str) else []
+    created_at, data_id, project = parts if len(parts) == 3 else ("", "", "")
+    if not created_at.lstrip("-").isdecimal() or len(created_at) > 18 or not data_id:
         raise InvalidInput("after must be the `next` of an earlier page", field="after")
-    return int(created_at), data_id
+    return int(created_at), clean(data_id), clean(project)
 
 
 def _feedback(wanted: Any, types: Mapping[str, FeedbackType]) -> dict[str, str | None]:

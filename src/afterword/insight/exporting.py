@@ -89,7 +89,7 @@ def _walk(store: Store, kind: Kind, wanted: Query, *, history: bool) -> Iterator
                 yield from kind.records(row, sorted(about, key=age) if history else current(about))
             if len(rows) < PAGE_ROWS:
                 break
-            last = (rows[-1].created_at, rows[-1].id)
+            last = (rows[-1].created_at, rows[-1].id, project)
             rows = store.generations(msgspec.structs.replace(own, after=last))
 
 

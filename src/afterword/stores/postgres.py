@@ -143,7 +143,8 @@ class PostgresStore:
             bindings["values"] = list(query.feedback.values())
         if query.after is not None:
             conditions.append(SQL["where_after"])
-            bindings["after_created_at"], bindings["after_id"] = query.after
+            for field, value in zip(("created_at", "id", "project"), query.after, strict=True):
+                bindings[f"after_{field}"] = value
         where: LiteralString = "WHERE " + " AND ".join(conditions) + " " if conditions else ""
         found = self._rows(SELECT_GENERATION + where + SQL["newest_first"], bindings)
         return [generation_row(columns) for columns in found]

@@ -16,7 +16,7 @@ class Query(msgspec.Struct, kw_only=True, frozen=True):
     """Which generations a listing wants. None means any; times are microseconds since 1970.
 
     `feedback` maps feedback types to the JSON of the current value wanted, or to None for any.
-    `after` is the (created_at, id) of the last row already seen.
+    `after` is the (created_at, id, project) of the last row already seen.
     """
 
     project: str | None = None
@@ -33,7 +33,7 @@ class Query(msgspec.Struct, kw_only=True, frozen=True):
     signal: str | None = None
     text: str | None = None
     limit: int = 50
-    after: tuple[int, str] | None = None
+    after: tuple[int, str, str] | None = None
 
 
 class Store(Protocol):

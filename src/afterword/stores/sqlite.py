@@ -140,7 +140,8 @@ class SqliteStore:
             ])  # fmt: skip
         if query.after is not None:
             conditions.append(SQL["where_after"])
-            bindings["after_created_at"], bindings["after_id"] = query.after
+            for field, value in zip(("created_at", "id", "project"), query.after, strict=True):
+                bindings[f"after_{field}"] = value
         where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
         with self._reading() as connection:
             found = connection.execute(f"{SELECT_GENERATION}{where}{SQL['newest_first']}", bindings)

@@ -26,7 +26,7 @@ def pages(store: Store, query: Query) -> list[GenerationRow]:
         if len(page) < query.limit:
             return found
         last = page[-1]
-        query = msgspec.structs.replace(query, after=(last.created_at, last.id))
+        query = msgspec.structs.replace(query, after=(last.created_at, last.id, last.project))
 
 
 @settings(max_examples=30, deadline=None)
@@ -39,6 +39,17 @@ def test_pages_together_are_everything_once_newest_first(
     store.write(rows, [])
     expected = sorted(rows, key=lambda row: (row.created_at, row.id), reverse=True)
     assert pages(store, Query(project=project, limit=limit)) == expected
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_pages_of_all_projects_hold_each_of_those_that_share_an_id_and_a_time(
+    store: Store, limit: int
+) -> None:
+    data_id, at = f"outside-{new_id()}", int(new_id()[-12:], 16)
+    rows = [generation(data_id, project=f"p{n}-{new_id()}", created_at=at) for n in range(5)]
+    store.write(rows, [])
+    found = pages(store, Query(since=at, until=at + 1, limit=limit))
+    assert sorted(found, key=lambda row: row.project) == rows
 
 
 FIELDS = ("name", "version", "model", "status", "user", "session")

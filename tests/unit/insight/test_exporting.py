@@ -46,7 +46,7 @@ def row(number: int) -> GenerationRow:
 
 
 def test_no_more_than_a_page_is_read_ahead(store: Any) -> None:
-    found = records(store, "generations", Query(limit=1, after=(5, "x")))
+    found = records(store, "generations", Query(limit=1, after=(5, "x", "p")))
     assert store.sizes == []
     for taken, _ in enumerate(found, start=1):
         assert sum(store.sizes) - taken < PAGE_ROWS

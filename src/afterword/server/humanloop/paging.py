@@ -53,4 +53,4 @@ def _walk(store: Store, query: Query) -> Iterator[GenerationRow]:
         if len(rows) < _STRIDE:
             return
         last = rows[-1]
-        query = msgspec.structs.replace(query, after=(last.created_at, last.id))
+        query = msgspec.structs.replace(query, after=(last.created_at, last.id, last.project))

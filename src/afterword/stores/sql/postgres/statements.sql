@@ -67,7 +67,7 @@ WHERE k.id = %(id)s
 ORDER BY g.status = 'waiting', g.project IS DISTINCT FROM %(project)s, g.created_at LIMIT 1;
 
 -- name: newest_first
-ORDER BY g.created_at DESC, g.id DESC LIMIT %(limit)s
+ORDER BY g.created_at DESC, g.id DESC, g.project DESC LIMIT %(limit)s
 
 -- name: where_project
 g.project = %(project)s
@@ -88,7 +88,7 @@ g.created_at >= %(since)s
 -- name: where_until
 g.created_at < %(until)s
 -- name: where_after
-(g.created_at, g.id) < (%(after_created_at)s, %(after_id)s)
+(g.created_at, g.id, g.project) < (%(after_created_at)s, %(after_id)s, %(after_project)s)
 -- name: where_sentiment
 EXISTS (
     SELECT 1 FROM current_feedback AS c

@@ -33,7 +33,7 @@ SELECT project, status FROM generations WHERE id = :id
 ORDER BY status = 'waiting', project <> :project, created_at LIMIT 1;
 
 -- name: newest_first
-ORDER BY g.created_at DESC, g.id DESC LIMIT :limit
+ORDER BY g.created_at DESC, g.id DESC, g.project DESC LIMIT :limit
 
 -- name: where_project
 g.project = :project
@@ -54,7 +54,7 @@ g.created_at >= :since
 -- name: where_until
 g.created_at < :until
 -- name: where_after
-(g.created_at, g.id) < (:after_created_at, :after_id)
+(g.created_at, g.id, g.project) < (:after_created_at, :after_id, :after_project)
 -- name: where_sentiment
 EXISTS (
     SELECT 1 FROM current_feedback AS c
