@@ -6,13 +6,12 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any, TypeVar
 
 from afterword.codec import clean
+from afterword.delivery.answers import Answer
 from afterword.delivery.arrivals import arriving
 from afterword.delivery.asking import Asking
 from afterword.delivery.dispatch import PATIENCE_S
@@ -80,7 +79,7 @@ class Desk:
             answer = self._asking.ask(read)
             try:
                 return answer.result(PATIENCE_S)
-            except FutureTimeout:
+            except TimeoutError:
                 if not self._recorder.spool.is_on_disk:
                     return answer.result()
                 self._asking.given_up()
@@ -269,7 +268,7 @@ class Desk:
                 return other.user
         return None
 
-    def submit(self, groups: list[list[FeedbackRow]]) -> Future[Kept]:
+    def submit(self, groups: list[list[FeedbackRow]]) -> Answer[Kept]:
         """Hand the rows of all entries over, to be kept together or not at all."""
         return self._recorder.submit([row for rows in groups for row in rows])
 
@@ -289,23 +288,23 @@ def answers(groups: list[list[FeedbackRow]], kept: Kept) -> list[Feedback]:
     return out
 
 
-def wait(groups: list[list[FeedbackRow]], future: Future[Kept]) -> list[Feedback]:
+def wait(groups: list[list[FeedbackRow]], given: Answer[Kept]) -> list[Feedback]:
     """Block until the rows are durable.
 
     Raises:
         DeliveryError: the store did not take them.
     """
     try:
-        return answers(groups, future.result(ANSWER_TIMEOUT_S))
-    except FutureTimeout:
+        return answers(groups, given.result(ANSWER_TIMEOUT_S))
+    except TimeoutError:
         raise DeliveryError(_SILENT) from None
 
 
-async def await_(groups: list[list[FeedbackRow]], future: Future[Kept]) -> list[Feedback]:
+async def await_(groups: list[list[FeedbackRow]], given: Answer[Kept]) -> list[Feedback]:
     """The awaitable twin of `wait`; the event loop is not blocked."""
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            return answers(groups, await arriving(future))
+            return answers(groups, await arriving(given))
     except TimeoutError:
         raise DeliveryError(_SILENT) from None
 

@@ -14,7 +14,7 @@ from afterword.feedback.classes import feedback_class
 from afterword.feedback.rows import FeedbackRow
 from afterword.model import STATUSES, FeedbackType, Generation, Page, to_microseconds
 from afterword.stores.protocol import Query, Store
-from afterword.stores.rows import to_generation
+from afterword.stores.rows import GenerationRow, to_generation
 
 MAX_LIMIT = 500
 
@@ -51,6 +51,14 @@ def query(filters: Mapping[str, Any], types: Mapping[str, FeedbackType]) -> Quer
 
 def page(store: Store, wanted: Query) -> Page[Generation]:
     """The generations that a query asks for, with their feedback."""
+    found, following = rows_with_feedback(store, wanted)
+    return Page([to_generation(row, history) for row, history in found], following)
+
+
+def rows_with_feedback(
+    store: Store, wanted: Query
+) -> tuple[list[tuple[GenerationRow, list[FeedbackRow]]], str | None]:
+    """The rows that a query asks for, each with its feedback, and what `after` of the next page is."""
     # One more than wanted tells whether a page follows.
     rows = store.generations(msgspec.structs.replace(wanted, limit=wanted.limit + 1))
     last = rows[wanted.limit - 1] if len(rows) > wanted.limit else None
@@ -58,8 +66,8 @@ def page(store: Store, wanted: Query) -> Page[Generation]:
     history: dict[tuple[str, str], list[FeedbackRow]] = {}
     for found in store.history([row.id for row in rows], wanted.project) if rows else ():
         history.setdefault((found.data_id, found.project), []).append(found)
-    return Page(
-        [to_generation(row, history.get((row.id, row.project), [])) for row in rows],
+    return (
+        [(row, history.get((row.id, row.project), [])) for row in rows],
         None if last is None else f"{last.created_at}~{last.id}~{last.project}",
     )
 

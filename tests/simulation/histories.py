@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from concurrent.futures import Future
 
 from simulated import Disk, Killed, Life, Shelf, SimulatedFiles, SimulatedStore
 
 from afterword.delivery import lifetimes
+from afterword.delivery.answers import Answer
 from afterword.delivery.dead_letters import DeadLetters
 from afterword.delivery.faults import Faults
 from afterword.delivery.recorder import Recorder
@@ -28,7 +28,7 @@ class Record:
     def __init__(self, data_id: str, content: str) -> None:
         self.row = GenerationRow(id=data_id, project="p", created_at=1, inputs=content)
         self.size_bytes = 400 + len(content)
-        self.waiter: Future[bool] | None = None
+        self.waiter: Answer[bool] | None = None
 
     def to_row(self) -> GenerationRow:
         return self.row
@@ -54,8 +54,8 @@ class Process:
         self.life = Life()
         self.puts = 0
         self.put_ids: list[str] = []
-        self.waiting: list[tuple[str, Future[bool]]] = []
-        self.rated: list[tuple[list[str], Future[Kept]]] = []
+        self.waiting: list[tuple[str, Answer[bool]]] = []
+        self.rated: list[tuple[list[str], Answer[Kept]]] = []
         dice, files = history.dice, SimulatedFiles(history.disk, self.life)
         spool = Spool(
             files,
@@ -121,14 +121,14 @@ class Process:
     def hear(self) -> None:
         """Whoever waits for an answer that has come takes it for a promise."""
         for data_id, waiter in list(self.waiting):
-            if waiter.done():
+            if waiter.is_there:
                 self.waiting.remove((data_id, waiter))
                 if waiter.result():
                     self.history.acknowledged.add(data_id)
         for row_ids, future in list(self.rated):
-            if future.done():
+            if future.is_there:
                 self.rated.remove((row_ids, future))
-                error = future.exception()
+                error = future.error
                 if error is None:
                     self.history.acknowledged.update(row_ids)
                 else:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 
+from afterword.delivery.answers import Answer
 from afterword.delivery.drafts import Draft
 from afterword.feedback.rows import FeedbackRow
 from afterword.ids import new_id
@@ -59,7 +59,7 @@ class Record:
 
     def __init__(self, data_id: str, on_encode: Callable[[], object] = lambda: None) -> None:
         self.size_bytes = 400
-        self.waiter: Future[bool] | None = None
+        self.waiter: Answer[bool] | None = None
         self.data_id = data_id
         self.on_encode = on_encode
 

@@ -6,7 +6,6 @@ A `Call` is filled on the caller's thread and leaves a `Record`; `row_of` runs o
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +15,7 @@ from afterword.capture.arguments import Names
 from afterword.client import Client
 from afterword.codec import clean, json_of, plain, to_json
 from afterword.context import Active, Trail
+from afterword.delivery.answers import Answer
 from afterword.delivery.drafts import note_truncated, to_text
 from afterword.redaction import Redactor
 from afterword.snapshot import Packed, snapshot
@@ -96,7 +96,7 @@ class Call(msgspec.Struct, eq=False):
     span: tuple[str, str] | None = None
     inside: Active | None = None  # where the body of a stream left the context
     place: int | None = None  # of the stream, in an output that is a tuple
-    waiter: Future[bool] | None = None
+    waiter: Answer[bool] | None = None
 
     def __repr__(self) -> str:
         return f"<generation {self.data_id}>"  # asyncio shows its tasks' callbacks, with arguments
@@ -131,7 +131,7 @@ class Record(msgspec.Struct, eq=False, gc=False):
     place: int | None
     metadata: dict[str, Any] | None
     size_bytes: int = CALL_BYTES
-    waiter: Future[bool] | None = None
+    waiter: Answer[bool] | None = None
 
     def to_row(self) -> GenerationRow:
         """Encode and redact. Runs on the recorder's thread."""

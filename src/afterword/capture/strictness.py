@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
-from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
 from afterword.capture.records import Call
@@ -22,7 +21,7 @@ def wait(call: Call) -> None:
     if waiter is not None:
         try:
             is_durable = waiter.result(LONGEST_S)
-        except FutureTimeout:
+        except TimeoutError:
             is_durable = False
         _note(call, is_durable)
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections import deque
-from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
+
+from afterword.delivery.answers import Answer
 
 T = TypeVar("T")
 
@@ -23,10 +24,10 @@ class _Arrivals:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)
-        self._arrived: deque[tuple[_Waiter, Future[Any]]] = deque()
+        self._arrived: deque[tuple[_Waiter, Answer[Any]]] = deque()
         self._is_told = False
 
-    def put(self, waiter: _Waiter, answer: Future[Any]) -> None:
+    def put(self, waiter: _Waiter, answer: Answer[Any]) -> None:
         """In any thread: the answer is there."""
         self._arrived.append((waiter, answer))
         if not self._is_told:
@@ -45,11 +46,10 @@ class _Arrivals:
             waiter, answer = self._arrived.popleft()
             if waiter.done():
                 continue  # given up
-            error = answer.exception()
-            if error is None:
+            if answer.error is None:
                 waiter.set_result(answer.result())
             else:
-                waiter.set_exception(error)
+                waiter.set_exception(answer.error)
 
 
 _BY_LOOP: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Arrivals] = (
@@ -57,7 +57,7 @@ _BY_LOOP: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Arrivals] = (
 )
 
 
-def arriving(answer: Future[T]) -> asyncio.Future[T]:
+def arriving(answer: Answer[T]) -> asyncio.Future[T]:
     """An answer that a thread will give, to await on the running loop.
 
     Whoever gives up waiting changes nothing about the answer.
@@ -67,5 +67,5 @@ def arriving(answer: Future[T]) -> asyncio.Future[T]:
     if arrivals is None:
         arrivals = _BY_LOOP[loop] = _Arrivals(loop)
     waiter: asyncio.Future[T] = loop.create_future()
-    answer.add_done_callback(partial(arrivals.put, waiter))
+    answer.then(partial(arrivals.put, waiter))
     return waiter

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any, TypeVar
+
+from afterword.delivery.answers import Answer
 
 T = TypeVar("T")
 
@@ -26,9 +27,9 @@ class Asking:
         """Whether the store has left a question unanswered, not long ago."""
         return self._clock_s() < self._rests_until_s
 
-    def ask(self, read: Callable[[], T]) -> Future[T]:
+    def ask(self, read: Callable[[], T]) -> Answer[T]:
         """Begin to ask; the answer, or what it failed with, comes when it comes."""
-        answer: Future[T] = Future()
+        answer: Answer[T] = Answer()
         try:
             threading.Thread(
                 target=self._run, args=(read, answer), name="afterword-reader", daemon=True
@@ -41,9 +42,9 @@ class Asking:
         """Somebody has waited for an answer for long enough."""
         self._rests_until_s = self._clock_s() + REST_S
 
-    def _run(self, read: Callable[[], Any], answer: Future[Any]) -> None:
+    def _run(self, read: Callable[[], Any], answer: Answer[Any]) -> None:
         try:
-            answer.set_result(read())
+            answer.tell(read())
         except BaseException as error:
-            answer.set_exception(error)
+            answer.fail(error)
         self._rests_until_s = float("-inf")

@@ -6,10 +6,10 @@ recorder's thread.
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from typing import Any
 
 from afterword.codec import clean, json_of, plain, to_json
+from afterword.delivery.answers import Answer
 from afterword.redaction import Redactor
 from afterword.snapshot import Packed, size_bytes
 from afterword.stores.rows import GenerationRow
@@ -47,7 +47,7 @@ class Draft:
         self.columns = columns
         self.values = values
         self.redactor = redactor
-        self.waiter: Future[bool] | None = None
+        self.waiter: Answer[bool] | None = None
         self.size_bytes = _BARE_BYTES + sum(map(size_bytes, values.values()))
 
     def to_row(self) -> GenerationRow:

@@ -60,8 +60,8 @@ def _deliver(recorder: Recorder) -> set[str]:
     while files is not None and waiting & set(files.names()) and time.monotonic() < deadline_s:
         recorder.dispatch.retries.hurry()
         recorder.sender.look_for_segments()
-        with counts.settled:
-            counts.settled.wait(_LOOK_EVERY_S)
+        with counts.watch() as moved:
+            moved.acquire(timeout=_LOOK_EVERY_S)
     return waiting
 
 

@@ -14,12 +14,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
-from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from typing import Protocol
 
 from afterword.delivery import lifetimes
+from afterword.delivery.answers import Answer
+from afterword.delivery.asking import Asking
 from afterword.delivery.dispatch import Dispatch
 from afterword.delivery.faults import Faults
 from afterword.delivery.requests import Kept, Request
@@ -51,7 +51,7 @@ class Pending(Protocol):
 
     size_bytes: int
     #: Told whether the record is durable, when somebody waits for that.
-    waiter: Future[bool] | None
+    waiter: Answer[bool] | None
 
     def to_row(self) -> GenerationRow:
         """Encode and redact it. Runs on the recorder's thread; may raise."""
@@ -99,7 +99,7 @@ class Recorder:
         self._thread: threading.Thread | None = None
         self._thread_lock = threading.Lock()
         self._held: list[GenerationRow] = []
-        self._waiters: list[Future[bool]] = []
+        self._waiters: list[Answer[bool]] = []
         self._shed_rows = 0
         self._bytes_in = 0
         self._bytes_out = 0
@@ -127,14 +127,14 @@ class Recorder:
             self._urgent = self._urgent or length == self._batch_rows
             self._rouse()
 
-    def put_durably(self, record: Pending) -> Future[bool]:
-        """Take a record; the future tells, once that is known, whether it is durable. Never blocks."""
-        waiter: Future[bool] = Future()
+    def put_durably(self, record: Pending) -> Answer[bool]:
+        """Take a record; the answer tells, once that is known, whether it is durable. Never blocks."""
+        waiter: Answer[bool] = Answer()
         record.waiter = waiter
         shed_rows = self._shed_rows
         self.put(record)
         if self._shed_rows != shed_rows and record not in self._buffer:
-            _tell(waiter, is_durable=False)
+            waiter.tell(False)
         self._urgent = True
         self._rouse()
         return waiter
@@ -147,13 +147,13 @@ class Recorder:
         """
         try:
             is_durable = self.put_durably(record).result(LONGEST_S)
-        except FutureTimeout:
+        except TimeoutError:
             is_durable = False
         if not is_durable:
             raise DeliveryError
 
-    def submit(self, rows: list[FeedbackRow]) -> Future[Kept]:
-        """Make rows durable, all or none; the future gives them as kept.
+    def submit(self, rows: list[FeedbackRow]) -> Answer[Kept]:
+        """Make rows durable, all or none; the answer is them as kept.
 
         It fails with DeliveryError when neither the store nor the spool takes them.
         """
@@ -161,7 +161,7 @@ class Recorder:
         self._requests.append(request)
         self._urgent = True
         self._rouse()
-        return request.future
+        return request.given
 
     def flush(self, timeout_s: float | None = None, *, spool_will_do: bool = False) -> bool:
         """Wait until everything taken so far is in the store, or synced to the spool while the store is away.
@@ -170,14 +170,10 @@ class Recorder:
         With `spool_will_do`, the store is not waited for.
         """
         dispatch, counts = self.dispatch, self.dispatch.counts
-        with counts.settled:
-            lost = counts.lost + self._shed_rows
-            target = (
-                counts.own_done + counts.own_spooled + counts.in_memory + counts.in_hand
-                + len(self._buffer)
-            )  # fmt: skip
-            if counts.own_done == target:
-                return True
+        done, spooled, rest, lost = counts.read(self._found)
+        target = done + spooled + rest
+        if done == target:
+            return True
         if threading.current_thread() in (self._thread, self.sender.thread):
             return False
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
@@ -185,10 +181,11 @@ class Recorder:
         while True:
             self._urgent = True
             self._rouse()
-            with counts.settled:
-                is_safe = counts.own_done + counts.own_spooled >= target
-                if counts.own_done >= target:
-                    return counts.lost + self._shed_rows == lost
+            with counts.watch() as moved:
+                done, spooled, _, losses = counts.read(self._found)
+                is_safe = done + spooled >= target
+                if done >= target:
+                    return losses == lost
                 if is_safe and (spool_will_do or dispatch.retries.left_s() > 0):
                     break
                 left_s = self._interval_s
@@ -196,26 +193,35 @@ class Recorder:
                     left_s = min(left_s, deadline_s - time.monotonic())
                     if left_s <= 0:
                         break
-                if counts.own_spooled or counts.in_memory:
+                if spooled or counts.in_memory:
                     self.sender.wake()
-                counts.settled.wait(left_s)
-        return is_safe and self.spool.sync() and counts.lost + self._shed_rows == lost
+                moved.acquire(timeout=left_s)
+        # Not in this thread: what breaks in on it may wait for those that need the spool.
+        return is_safe and Asking().ask(self.spool.sync).result() and self._found()[3] == lost
 
     def status(self) -> Status:
         """The counts, taken at one instant."""
+        return self.dispatch.counts.read(self._status)
+
+    def _status(self) -> Status:
         counts = self.dispatch.counts
-        with counts.settled:
-            buffered = counts.in_hand + counts.in_memory + len(self._buffer)
-            dropped = counts.lost + self._shed_rows
-            return Status(
-                captured=counts.stored + buffered + counts.spooled + counts.dead_lettered + dropped,
-                stored=counts.stored,
-                buffered=buffered,
-                spooled=counts.spooled,
-                dead_lettered=counts.dead_lettered,
-                dropped=dropped,
-                faults=self._faults.count,
-            )
+        buffered = counts.in_hand + counts.in_memory + len(self._buffer)
+        dropped = counts.lost + self._shed_rows
+        return Status(
+            captured=counts.stored + buffered + counts.spooled + counts.dead_lettered + dropped,
+            stored=counts.stored,
+            buffered=buffered,
+            spooled=counts.spooled,
+            dead_lettered=counts.dead_lettered,
+            dropped=dropped,
+            faults=self._faults.count,
+        )
+
+    def _found(self) -> tuple[int, int, int, int]:
+        """Of what was taken here: how many are done with, spooled, and still on their way; and how many are lost."""
+        counts = self.dispatch.counts
+        rest = counts.in_memory + counts.in_hand + len(self._buffer)
+        return counts.own_done, counts.own_spooled, rest, counts.lost + self._shed_rows
 
     def close(self, timeout_s: float = lifetimes.EXIT_S) -> bool:
         """Flush within the time, then end the threads; whether everything became durable."""
@@ -312,8 +318,7 @@ class Recorder:
     def _round(self) -> bool:
         """Encode and hand over one batch; whether it is in good hands."""
         self._encode()
-        waiting = [self._requests.popleft() for _ in range(len(self._requests))]
-        requests = [request for request in waiting if request.is_wanted()]
+        requests = [self._requests.popleft() for _ in range(len(self._requests))]
         held = self._held
         if held or requests:
             try:
@@ -324,7 +329,7 @@ class Recorder:
                 raise
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
-            _tell(waiter, is_durable=self.dispatch.is_durable and not self._held)
+            waiter.tell(self.dispatch.is_durable and not self._held)
         self.dispatch.reclaim()
         if len(self._buffer) >= self._batch_rows:
             self._urgent = True
@@ -333,7 +338,7 @@ class Recorder:
     def _encode(self) -> None:
         buffer = self._buffer
         counts = self.dispatch.counts
-        with counts.settled:
+        with counts.moving():
             room = max(self._batch_rows - len(self._held), 0)
             records = [buffer.popleft() for _ in range(min(len(buffer), room))]
             counts.in_hand += len(records)
@@ -388,10 +393,3 @@ class Recorder:
                     break  # what waits is safe, so nobody has to
             left_s = deadline_s - time.monotonic()
         self.spool.release()
-
-
-def _tell(waiter: Future[bool], *, is_durable: bool) -> None:
-    try:
-        waiter.set_result(is_durable)
-    except InvalidStateError:
-        pass  # told already

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future, InvalidStateError
 
+from afterword.delivery.answers import Answer
 from afterword.errors import DeliveryError
 from afterword.feedback.rows import FeedbackRow
 
@@ -18,36 +18,27 @@ class Kept(list[FeedbackRow]):
 class Request:
     """Statements that are kept together or not at all, and the one answer their giver gets."""
 
-    __slots__ = ("future", "rows", "since_s")
+    __slots__ = ("given", "rows", "since_s")
 
     def __init__(self, rows: list[FeedbackRow], since_s: float) -> None:
         self.rows = rows
-        self.future: Future[Kept] = Future()
+        #: Of several threads that answer, the first one counts.
+        self.given: Answer[Kept] = Answer()
         self.since_s = since_s
-
-    def is_wanted(self) -> bool:
-        """From now on a caller that gives up can no longer cancel, so the answer is one."""
-        return self.future.set_running_or_notify_cancel()
 
     @property
     def is_answered(self) -> bool:
-        return self.future.done()
+        return self.given.is_there
 
     def answer(self, rows: Sequence[FeedbackRow], *, pending: bool = False) -> None:
         kept = Kept(rows)
         kept.pending = pending
-        try:
-            self.future.set_result(kept)
-        except InvalidStateError:
-            pass  # another thread came first
+        self.given.tell(kept)
 
     def fail(self, cause: BaseException) -> None:
         error = DeliveryError(f"the feedback was not recorded: {cause}")
         error.__cause__ = cause
-        try:
-            self.future.set_exception(error)
-        except InvalidStateError:
-            pass  # another thread came first
+        self.given.fail(error)
 
 
 def answer_all(requests: Sequence[Request], kept: Sequence[FeedbackRow]) -> None:

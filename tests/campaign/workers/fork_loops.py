@@ -125,7 +125,7 @@ def in_locks(count: int) -> dict[str, Any]:
     assert client.flush(HANG_S)
     locks: dict[str, Any] = {
         "default": default._default_lock,
-        "counts": client.recorder.dispatch.counts.settled,
+        "counts": client.recorder.dispatch.counts._lock,
         "spool": client.recorder.spool._lock,
         "thread": client.recorder._thread_lock,
         "sender": client.recorder.sender._thread_lock,

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from concurrent.futures import Future
 
 import pytest
 
+from afterword.delivery.answers import Answer
 from afterword.delivery.arrivals import arriving
 
 WAIT_S = 10.0
 
 
 def test_many_answers_given_at_once_all_arrive_in_their_places() -> None:
-    answers: list[Future[int]] = [Future() for _ in range(500)]
+    answers: list[Answer[int]] = [Answer() for _ in range(500)]
 
     def answer() -> None:
         for number, future in enumerate(answers):
-            future.set_result(number)
+            future.tell(number)
 
     async def main() -> list[int]:
         waiting = [arriving(future) for future in answers]
@@ -34,8 +34,8 @@ def test_many_answers_given_at_once_all_arrive_in_their_places() -> None:
 
 def test_an_answer_that_is_there_already_arrives() -> None:
     async def main() -> str:
-        future: Future[str] = Future()
-        future.set_result("there")
+        future: Answer[str] = Answer()
+        future.tell("there")
         return await asyncio.wait_for(arriving(future), WAIT_S)
 
     assert asyncio.run(main()) == "there"
@@ -43,8 +43,8 @@ def test_an_answer_that_is_there_already_arrives() -> None:
 
 def test_an_error_arrives_as_itself() -> None:
     async def main() -> None:
-        future: Future[str] = Future()
-        future.set_exception(OSError("away"))
+        future: Answer[str] = Answer()
+        future.fail(OSError("away"))
         await asyncio.wait_for(arriving(future), WAIT_S)
 
     with pytest.raises(OSError, match="away"):
@@ -53,10 +53,10 @@ def test_an_error_arrives_as_itself() -> None:
 
 def test_who_gives_up_keeps_nobody_from_the_answer() -> None:
     async def main() -> str:
-        future: Future[str] = Future()
+        future: Answer[str] = Answer()
         given_up, patient = arriving(future), arriving(future)
         given_up.cancel()
-        future.set_result("late")
+        future.tell("late")
         found = await asyncio.wait_for(patient, WAIT_S)
         assert given_up.cancelled()
         return found
@@ -65,18 +65,18 @@ def test_who_gives_up_keeps_nobody_from_the_answer() -> None:
 
 
 def test_an_answer_after_the_end_of_the_loop_is_let_go() -> None:
-    future: Future[str] = Future()
+    future: Answer[str] = Answer()
 
     async def main() -> None:
         arriving(future).cancel()
 
     asyncio.run(main())
-    future.set_result("too late")
+    future.tell("too late")
     assert future.result() == "too late"
 
 
 def test_two_loops_in_two_threads_each_get_their_own() -> None:
-    futures: list[Future[int]] = [Future(), Future()]
+    futures: list[Answer[int]] = [Answer(), Answer()]
     ready = threading.Barrier(3)
     found: dict[int, int] = {}
 
@@ -93,7 +93,7 @@ def test_two_loops_in_two_threads_each_get_their_own() -> None:
         thread.start()
     ready.wait(WAIT_S)
     for number, future in enumerate(futures):
-        future.set_result(number)
+        future.tell(number)
     for thread in threads:
         thread.join(WAIT_S)
     assert found == {0: 0, 1: 1}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,8 @@ def test_an_answer_comes_when_it_comes() -> None:
     question = Asking()
     assert question.ask(lambda: 7).result(WAIT_S) == 7
     failed = question.ask(lambda: 1 // 0)
-    assert isinstance(failed.exception(WAIT_S), ZeroDivisionError)
+    with pytest.raises(ZeroDivisionError):
+        failed.result(WAIT_S)
     assert not question.is_resting
 
 
@@ -31,7 +31,7 @@ def test_a_store_that_left_a_question_unanswered_rests_until_it_answers_that_one
     question = Asking(clock_s=lambda: now_s)
     gate = threading.Event()
     answer = question.ask(lambda: gate.wait(WAIT_S))
-    with pytest.raises(FutureTimeout):
+    with pytest.raises(TimeoutError):
         answer.result(0.01)
     question.given_up()
     assert question.is_resting

@@ -10,7 +10,7 @@ EACH = 400
 WAIT_S = 20.0
 
 
-def test_whoever_reads_under_the_lock_finds_every_record_once() -> None:
+def test_whoever_reads_finds_every_record_once() -> None:
     counts = Counts()
     counts.move(in_hand=4 * EACH)
     over = threading.Event()
@@ -28,11 +28,12 @@ def test_whoever_reads_under_the_lock_finds_every_record_once() -> None:
 
     def read() -> None:
         while not over.is_set():
-            with counts.settled:
-                total = (
+            total = counts.read(
+                lambda: (
                     counts.in_hand + counts.spooled + counts.stored + counts.dead_lettered
                     + counts.lost
-                )  # fmt: skip
+                )
+            )  # fmt: skip
             if total != 4 * EACH:
                 wrong.append(total)
 
@@ -65,18 +66,51 @@ def test_whoever_waits_hears_of_every_move() -> None:
     heard = threading.Event()
 
     def wait() -> None:
-        with counts.settled:
-            if counts.settled.wait_for(lambda: counts.stored == 1, WAIT_S):
-                heard.set()
+        while not heard.is_set():
+            with counts.watch() as moved:
+                if counts.stored == 1:
+                    heard.set()
+                else:
+                    assert moved.acquire(timeout=WAIT_S)
 
     waiter = threading.Thread(target=wait)
     waiter.start()
-    counts.move(stored=1)
+    counts.move(spooled=1)
+    counts.move(spooled=-1, stored=1)
     waiter.join(WAIT_S)
     assert heard.is_set()
 
 
-def test_a_signal_handler_may_read_inside_a_reading() -> None:
+def test_who_has_stopped_waiting_is_forgotten() -> None:
     counts = Counts()
-    with counts.settled, counts.settled:
-        assert counts.stored == 0
+    for _ in range(100):
+        with counts.watch() as moved:
+            assert not moved.acquire(timeout=0)
+    assert not counts._latches
+    with counts.watch() as moved:
+        counts.move(stored=1)
+        assert moved.acquire(timeout=0)
+
+
+def test_a_finaliser_may_read_and_move_inside_a_move() -> None:
+    counts = Counts()
+    with counts.moving():
+        counts.move(stored=1)
+        assert counts.read(lambda: counts.stored) == 1
+    assert counts.read(lambda: counts.stored) == 1
+
+
+def test_no_reader_holds_up_a_move() -> None:
+    """A signal handler that breaks in on a reader may wait for a thread that moves."""
+    counts = Counts()
+
+    def what() -> int:
+        found = counts.stored
+        mover = threading.Thread(target=counts.move, kwargs={"stored": 1})
+        if not found:
+            mover.start()
+            mover.join(WAIT_S)
+            assert not mover.is_alive()
+        return found
+
+    assert counts.read(what) == 1

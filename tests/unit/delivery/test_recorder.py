@@ -239,14 +239,13 @@ def test_a_caller_that_gives_up_disturbs_nobody(store: MoodyStore, recorder: Rec
     store.shut()
     first = recorder.submit([a_statement("first")])
     store.await_write()
-    futures = [recorder.submit([a_statement(f"g{number}")]) for number in range(3)]
-    assert futures[1].cancel()
-    assert not first.cancel(), "it is being written, so its answer stands"
+    answers = [recorder.submit([a_statement(f"g{number}")]) for number in range(3)]
+    with pytest.raises(TimeoutError):
+        answers[1].result(0.01)
     store.unlock()
     assert first.result(WAIT_S)
-    assert [row.data_id for row in futures[0].result(WAIT_S)] == ["g0"]
-    assert [row.data_id for row in futures[2].result(WAIT_S)] == ["g2"]
-    assert {row.data_id for row in store.history(["g0", "g1", "g2"])} == {"g0", "g2"}
+    kept = [row.data_id for answer in answers for row in answer.result(WAIT_S)]
+    assert kept == ["g0", "g1", "g2"]
     assert recorder.submit([a_statement("later")]).result(WAIT_S)
 
 
@@ -450,7 +449,7 @@ def test_finalisers_may_record_and_read_the_counts_anywhere(
 
 
 def test_the_counts_can_be_read_by_what_interrupts_their_reading(recorder: Recorder) -> None:
-    with recorder.dispatch.counts.settled:  # where a signal handler or a finaliser may break in
+    with recorder.dispatch.counts.moving():  # where a finaliser may break in
         assert adds_up(recorder.status())
         assert recorder.flush(0.0)
 

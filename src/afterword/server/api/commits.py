@@ -1,6 +1,6 @@
 """Commits shared by concurrent requests: one thread writes what has gathered (layer 5).
 
-A future is done when its rows are in the store with full sync, so an answer of 200 means that.
+An answer is there when its rows are in the store with full sync, so an answer of 200 means that.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
+from afterword.delivery.answers import Answer
 from afterword.delivery.halving import AWAY
 from afterword.feedback.rows import FeedbackRow
 from afterword.model import TERMINAL_STATUSES
@@ -20,7 +21,7 @@ __all__ = ["Commits", "Written"]
 
 COMMIT_ROWS = 5_000
 
-_Request = tuple[list[GenerationRow], list[FeedbackRow], "Future[Written]"]
+_Request = tuple[list[GenerationRow], list[FeedbackRow], Answer["Written"]]
 
 
 class Written:
@@ -56,15 +57,15 @@ class Commits:
 
     def submit(
         self, generations: list[GenerationRow], feedback: list[FeedbackRow]
-    ) -> Future[Written]:
-        """Keep the rows, all or none; the future fails with a StoreError when they are not."""
-        future: Future[Written] = Future()
+    ) -> Answer[Written]:
+        """Keep the rows, all or none; the answer is a StoreError when they are not."""
+        answer: Answer[Written] = Answer()
         with self._lock:
-            self._waiting.append((generations, feedback, future))
+            self._waiting.append((generations, feedback, answer))
             starts, self._is_writing = not self._is_writing, True
         if starts:
             self._writer.submit(self._write_all)
-        return future
+        return answer
 
     def close(self) -> None:
         """End the thread once what was submitted is written."""
@@ -86,9 +87,8 @@ class Commits:
         with self._lock:
             while self._waiting and rows < self._commit_rows:
                 request = self._waiting.popleft()
-                if request[2].set_running_or_notify_cancel():
-                    rows += len(request[0]) + len(request[1])
-                    requests.append(request)
+                rows += len(request[0]) + len(request[1])
+                requests.append(request)
             self._is_writing = bool(requests)
         return requests
 
@@ -98,13 +98,13 @@ class Commits:
         known = kept.known
         self.commits += 1
         start = 0
-        for rows, feedback, future in requests:
+        for rows, feedback, answer in requests:
             before = {key for row in rows if (key := (row.project, row.id)) in known}
             duplicates, repeated = _known(rows, known)
             self.accepted += len(rows) - duplicates
             self.duplicates += duplicates
             end = start + len(feedback)
-            future.set_result(Written(duplicates, repeated, Stored(kept[start:end], before)))
+            answer.tell(Written(duplicates, repeated, Stored(kept[start:end], before)))
             start = end
 
     def _write_apart(self, requests: Sequence[_Request]) -> None:
@@ -135,5 +135,5 @@ def _known(
 
 
 def _fail(requests: Sequence[_Request], error: BaseException) -> None:
-    for _, _, future in requests:
-        future.set_exception(error)
+    for _, _, answer in requests:
+        answer.fail(error)

@@ -11,8 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from afterword.errors import InvalidInput
-from afterword.feedback.rows import FeedbackRow
-from afterword.listing import MAX_LIMIT, query
+from afterword.listing import MAX_LIMIT, query, rows_with_feedback
 from afterword.model import SIGNALS, FeedbackType
 from afterword.server.api.answers import answer
 from afterword.server.api.service import Service, not_found
@@ -119,17 +118,8 @@ def read_query(
 
 
 def _listed(store: Store, wanted: Query) -> GenerationPage:
-    # One more than wanted tells whether a page follows.
-    rows = store.generations(msgspec.structs.replace(wanted, limit=wanted.limit + 1))
-    last = rows[wanted.limit - 1] if len(rows) > wanted.limit else None
-    rows = rows[: wanted.limit]
-    history: dict[tuple[str, str], list[FeedbackRow]] = {}
-    for said in store.history([row.id for row in rows], wanted.project) if rows else ():
-        history.setdefault((said.data_id, said.project), []).append(said)
-    return GenerationPage(
-        [generation_out(row, history.get((row.id, row.project), [])) for row in rows],
-        None if last is None else f"{last.created_at}~{last.id}",
-    )
+    found, following = rows_with_feedback(store, wanted)
+    return GenerationPage([generation_out(row, history) for row, history in found], following)
 
 
 def _limit(given: str | None) -> int:
