@@ -16,12 +16,16 @@ LONGEST_S = 2.0
 
 
 class Gate:
-    """Threads go in and out; while a process forks, nobody is in."""
+    """Threads go in and out; while a process forks, nobody is in.
+
+    Without a fork no lock is taken: a signal handler may break in on a thread at the gate, and wait for one
+    that has yet to go in.
+    """
 
     def __init__(self) -> None:
-        # Reentrant, since a signal handler may come by while its thread is at the gate.
         self._moved = threading.Condition(threading.RLock())
-        self._inside = 0
+        #: How often each thread is in. Only the thread itself and what breaks in on it change its number.
+        self._inside: dict[int, int] = {}
         self._forks = 0
         self._own = threading.local()
 
@@ -59,23 +63,34 @@ class Gate:
         return getattr(self._own, "depth", 0)
 
     def _enter(self) -> None:
-        with self._moved:
-            if self._forks:
+        self._count(1)
+        if self._forks:
+            self._count(-1)
+            with self._moved:
+                self._moved.notify_all()
                 self._moved.wait_for(lambda: not self._forks, LONGEST_S)
-            self._inside += 1
+            self._count(1)
 
     def _leave(self) -> None:
-        with self._moved:
-            self._inside -= 1
-            if self._forks:
+        self._count(-1)
+        if self._forks:
+            with self._moved:
                 self._moved.notify_all()
+
+    def _count(self, by: int) -> None:
+        me = threading.get_ident()
+        count = self._inside.get(me, 0) + by
+        if count:
+            self._inside[me] = count
+        else:
+            self._inside.pop(me, None)
 
     def close(self) -> None:
         """Let nobody in, and wait until all are out. Whoever calls it holds the gate until `open`."""
         self._moved.acquire()
         self._forks += 1
-        own = int(self._depth > 0)
-        self._moved.wait_for(lambda: self._inside <= own, LONGEST_S)
+        own = {threading.get_ident()}
+        self._moved.wait_for(lambda: own.issuperset(set(self._inside)), LONGEST_S)
 
     def open(self) -> None:
         self._forks -= 1
