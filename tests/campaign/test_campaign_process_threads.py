@@ -50,8 +50,9 @@ def test_f52_signal_handlers_and_finalisers_may_capture_and_rate_at_any_moment(
 ) -> None:
     with figures.run(f"F52 re-entrancy, {store}") as run:
         found = go("reentrant", tmp_path, seconds, server if store == "server" else None, run)
-        # Enough to have met each other; how many fit into the time is the machine's affair.
-        assert min(found["signal"], found["finaliser"], found["main"]) > 5, found
+        assert found["signal"] > 50
+        assert found["finaliser"] > 20
+        assert found["main"] > 50
 
 
 @pytest.mark.parametrize("store", ["sqlite", "server"])
