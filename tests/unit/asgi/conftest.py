@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from feedback_desk import LISTED, Desk
+from feedback_desk import LISTED, NOW_S, Desk
 
 from afterword import Client
+from afterword.asgi.issuing import Issuer, set_issuer
 
 
 @pytest.fixture
@@ -21,6 +22,15 @@ def client() -> Iterator[Client]:
     yield client
     client.close()
     assert client.status().dropped == 0
+
+
+@pytest.fixture
+def issuer(client: Client) -> Iterator[Issuer]:
+    """What mints the tokens here, at a fixed time."""
+    issuer = Issuer(client, now_s=lambda: NOW_S + 0.9)
+    set_issuer(issuer)
+    yield issuer
+    set_issuer(None)
 
 
 @pytest.fixture

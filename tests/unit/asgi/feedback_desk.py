@@ -28,6 +28,11 @@ class Clock:
         return self.now_s
 
 
+def claims(client: Client, token: object) -> tokens.Claims:
+    """What a token says that is valid at that time."""
+    return tokens.read(token, client.keyring(), now_s=NOW_S)
+
+
 class Desk:
     """The routes mounted at /feedback, a clock to move, and tokens to post with."""
 

@@ -9,6 +9,7 @@ from contextvars import Context
 from typing import Any
 
 import pytest
+from feedback_desk import NOW_S, claims
 
 import afterword
 from afterword import Client, NoGenerationInContext
@@ -16,19 +17,7 @@ from afterword.asgi import handle, sse_event
 from afterword.asgi.issuing import Issuer, set_issuer
 from afterword.asgi.tokens import MAX_DATA_IDS, Claims, read
 
-NOW_S = 1_790_000_000
-
-
-@pytest.fixture(autouse=True)
-def issuer(client: Client) -> Iterator[Issuer]:
-    issuer = Issuer(client, now_s=lambda: NOW_S + 0.9)
-    set_issuer(issuer)
-    yield issuer
-    set_issuer(None)
-
-
-def claims(client: Client, token: object) -> Claims:
-    return read(token, client.keyring(), now_s=NOW_S)
+pytestmark = pytest.mark.usefixtures("issuer")
 
 
 def answer(client: Client) -> Any:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import pytest
+from feedback_desk import NOW_S, claims
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -17,12 +18,11 @@ from starlette.testclient import TestClient
 import afterword
 from afterword import Client
 from afterword.asgi import FeedbackMiddleware, handle
-from afterword.asgi.issuing import Issuer, set_issuer
+from afterword.asgi.issuing import Issuer
 from afterword.asgi.tickets import MOST_AT_ONCE, Ticket, Tickets
 from afterword.asgi.tokens import Claims, Press, base64_of, read, subject_of
 from afterword.context import Trail
 
-NOW_S = 1_790_000_000
 TTL_S = 86_400
 SECRET = b"0123456789abcdef0123456789abcdef"
 
@@ -47,18 +47,6 @@ def press() -> Counting:
 @pytest.fixture
 def tickets(client: Client, press: Counting) -> Tickets:
     return Tickets(client, press, TTL_S)
-
-
-@pytest.fixture
-def issuer(client: Client) -> Iterator[Issuer]:
-    issuer = Issuer(client, now_s=lambda: NOW_S + 0.9)
-    set_issuer(issuer)
-    yield issuer
-    set_issuer(None)
-
-
-def claims(client: Client, token: object) -> Claims:
-    return read(token, client.keyring(), now_s=NOW_S)
 
 
 def drawn(tickets: Tickets, count: int, now_s: int = NOW_S) -> list[Ticket]:

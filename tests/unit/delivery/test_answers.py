@@ -9,6 +9,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from alarms import alarms
 
 from afterword.delivery.answers import Answer
 
@@ -102,13 +103,10 @@ def test_a_signal_handler_may_wait_for_the_giver_wherever_it_breaks_in() -> None
 
     giver = threading.Thread(target=give)
     giver.start()
-    before = signal.signal(signal.SIGALRM, handle)
-    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
     try:
-        while caught < 500:
-            assert ask() == 1
+        with alarms(handle):
+            while caught < 500:
+                assert ask() == 1
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
         asked.put(None)
         giver.join(WAIT_S)

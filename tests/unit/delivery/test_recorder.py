@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 
 import pytest
+from alarms import alarms
 from recorder_doubles import WAIT_S, MoodyStore, Record, a_draft, a_statement
 
 from afterword.delivery.faults import Faults
@@ -466,18 +467,13 @@ def test_signal_handlers_may_record_and_read_the_counts_anywhere(
         recorder.status()
         caught += 1
 
-    before = signal.signal(signal.SIGALRM, on_alarm)
-    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
     own = 0
-    try:
+    with alarms(on_alarm, 0.001):
         while caught < 100:
             recorder.put(Record(f"own {own}"))
             own += 1
             recorder.status()
             recorder.flush(0.001)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
     assert recorder.flush(WAIT_S)
     status = recorder.status()
     assert status.stored == status.captured == caught + own

@@ -8,6 +8,7 @@ from queue import SimpleQueue
 from types import FrameType
 
 import pytest
+from alarms import alarms
 
 from afterword.stores.sqlite_forks import Gate
 
@@ -109,15 +110,12 @@ def test_a_signal_handler_may_wait_for_a_thread_that_goes_in() -> None:
 
     server = threading.Thread(target=serve)
     server.start()
-    before = signal.signal(signal.SIGALRM, handle)
-    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
     try:
-        while served < 500:
-            with gate.inside():
-                pass
+        with alarms(handle):
+            while served < 500:
+                with gate.inside():
+                    pass
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
         asked.put(None)
         server.join(WAIT_S)
     assert not gate._inside
